@@ -1,0 +1,72 @@
+"""What every public function asks of its arguments.
+
+Each check raises ``ValueError`` with the argument's name, what came, and what was expected; nothing is clipped.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def integer(name: str, value: Any, minimum: int = 1) -> int:
+    """Return ``value`` as an int of at least ``minimum``, or raise ``ValueError``."""
+    whole = not isinstance(value, bool) and hasattr(value, "__index__")
+    if not whole or value.__index__() < minimum:
+        raise ValueError(f"{name} must be an integer >= {minimum}, got {value!r}")
+    return value.__index__()
+
+
+def number(name: str, value: Any, *, positive: bool = False) -> float:
+    """Return ``value`` as a finite float, non-negative (or ``positive``), or raise ``ValueError``."""
+    try:
+        x = float(value)
+    except (TypeError, ValueError):
+        x = math.nan
+    bad = not math.isfinite(x) or (x <= 0 if positive else x < 0)
+    if bad or isinstance(value, (bool, str)):
+        raise ValueError(f"{name} must be a finite number {'>' if positive else '>='} 0, got {value!r}")
+    return x
+
+
+def tensor(name: str, value: Any, shape: str, **sizes: int | None) -> Tensor:
+    """Return ``value`` if it is a finite real floating tensor of ``shape``, or raise ``ValueError``.
+
+    ``shape`` is a string such as ``"N, d"``; a size given by keyword (``d=4``) must match.
+    """
+    if not isinstance(value, Tensor):
+        raise ValueError(f"{name} must be a torch tensor of shape ({shape}), got {type(value).__name__}")
+    axes = [axis.strip() for axis in shape.split(",") if axis.strip()]
+    wanted = [sizes.get(axis) for axis in axes]
+    fits = value.ndim == len(axes) and all(w is None or w == s for w, s in zip(wanted, value.shape))
+    if not fits:
+        expected = ", ".join(axis if w is None else f"{axis}={w}" for axis, w in zip(axes, wanted))
+        raise ValueError(f"{name} must be ({expected}), got {tuple(value.shape)}")
+    if not value.is_floating_point():
+        raise ValueError(f"{name} must hold real floating-point numbers, got dtype {value.dtype}")
+    finite = torch.isfinite(value)
+    if not bool(finite.all()):
+        where = tuple(int(i) for i in (~finite).nonzero()[0])
+        raise ValueError(f"{name} must be finite, got {value[where].item()} at index {where}")
+    return value
+
+
+def labels(name: str, value: Any, num_samples: int | None = None, num_classes: int | None = None) -> Tensor:
+    """Return ``value`` if it is an integer vector of labels in ``0 … num_classes - 1``, or raise ``ValueError``."""
+    if not isinstance(value, Tensor) or value.ndim != 1:
+        came = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        raise ValueError(f"{name} must be an integer tensor of shape (N,), got {came}")
+    if value.is_floating_point() or value.is_complex() or value.dtype == torch.bool:
+        raise ValueError(f"{name} must hold integers, got dtype {value.dtype}")
+    if num_samples is not None and len(value) != num_samples:
+        raise ValueError(f"{name} must have one entry per sample ({num_samples}), got {len(value)}")
+    if len(value) == 0:
+        raise ValueError(f"{name} must not be empty")
+    low, high = int(value.min()), int(value.max())
+    if low < 0 or (num_classes is not None and high >= num_classes):
+        top = "K - 1" if num_classes is None else str(num_classes - 1)
+        raise ValueError(f"{name} must lie in 0 … {top}, got values from {low} to {high}")
+    return value.long()

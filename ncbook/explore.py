@@ -1,0 +1,260 @@
+"""One call that is a live widget in a kernel and a kernel-free control in the built page.
+
+``explore(draw, K=[2, 3, 4])`` draws every choice once. Where a kernel and ipywidgets are at hand the result is a
+widget; in the built book, or anywhere else that shows HTML, it is a native range input over the drawn frames. Both
+are operated by mouse, touch or keyboard, and neither loads anything from outside.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import itertools
+import json
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from PIL.Image import Image
+
+MAX_BYTES = 1_000_000  # of one figure's HTML: a page with six of them still opens at once
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+def explore(
+    draw: Callable[..., Figure],
+    *,
+    alt: str | Callable[..., str],
+    labels: Mapping[str, str] | None = None,
+    start: Mapping[str, Any] | None = None,
+    **choices: Sequence[Any],
+) -> Exploration:
+    """Show ``draw`` under one or two sliders.
+
+    Args:
+        draw: called as ``draw(**values)`` once for each combination of choices; returns a matplotlib ``Figure``.
+        alt: text that states what the picture shows, or a function of the same values that returns it.
+        labels: what to call a parameter beside its slider (its name by default).
+        start: the values shown first (the first of each choice by default).
+        choices: one or two parameters, each a short sequence of values.
+
+    Returns:
+        Exploration: end a cell with it to show it.
+
+    Raises:
+        ValueError: for no or more than two parameters, an empty choice, repeated values, an unknown name in
+            ``labels`` or ``start``, a ``start`` that is not among the choices, or an empty ``alt``; on showing, if
+            ``draw`` returns anything but a Figure, or if the frames cannot be held under ``MAX_BYTES``.
+    """
+    return Exploration(
+        draw, alt, dict(labels or {}), dict(start or {}), {k: list(v) for k, v in choices.items()}
+    )
+
+
+class Exploration:
+    """The result of `explore`: a picture under one or two sliders."""
+
+    def __init__(
+        self,
+        draw: Callable[..., Figure],
+        alt: str | Callable[..., str],
+        labels: dict[str, str],
+        start: dict[str, Any],
+        choices: dict[str, list[Any]],
+    ) -> None:
+        if not callable(draw):
+            raise ValueError(f"draw must be a function that returns a Figure, got {type(draw).__name__}")
+        if not callable(alt) and not (isinstance(alt, str) and alt.strip()):
+            raise ValueError(
+                f"alt must be a text that states what the picture shows, or a function, got {alt!r}"
+            )
+        if not 1 <= len(choices) <= 2:
+            raise ValueError(f"choices must name one or two parameters, got {len(choices)}")
+        for name, values in choices.items():
+            if not values or any(values.index(v) != i for i, v in enumerate(values)):
+                raise ValueError(
+                    f"choices for {name} must be a non-empty sequence of different values, got {values}"
+                )
+        for kind, given in (("labels", labels), ("start", start)):
+            if unknown := sorted(set(given) - set(choices)):
+                raise ValueError(f"{kind} must name parameters among {sorted(choices)}, got {unknown}")
+        for name, value in start.items():
+            if value not in choices[name]:
+                raise ValueError(f"start for {name} must be one of {choices[name]}, got {value!r}")
+        self._draw, self._alt, self.choices = draw, alt, choices
+        self._labels = {name: labels.get(name, name) for name in choices}
+        self._start = [values.index(start.get(name, values[0])) for name, values in choices.items()]
+        self._frames: list[tuple[str, str]] | None = None
+        self._widget: Any = None
+
+    def __repr__(self) -> str:
+        spans = ", ".join(f"{name}={_show(v[0])}…{_show(v[-1])}" for name, v in self.choices.items())
+        return f"Exploration({spans})"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        bundle: dict[str, Any] = {"text/plain": repr(self), "text/html": self.to_html()}
+        if _has_kernel():
+            # Written from model_id by hand: widgets of ipywidgets 7 have no _repr_mimebundle_ of their own.
+            view = {"version_major": 2, "version_minor": 0, "model_id": self.widget().model_id}
+            bundle[WIDGET_VIEW] = view
+        return bundle
+
+    def frames(self) -> list[tuple[str, str]]:
+        """Return every frame as ``(data URI, alt text)``, the last parameter varying fastest."""
+        if self._frames is None:
+            combinations = [dict(zip(self.choices, c)) for c in itertools.product(*self.choices.values())]
+            uris = _encode([self._picture(values) for values in combinations])
+            self._frames = list(zip(uris, (self._alt_of(values) for values in combinations)))
+        return self._frames
+
+    def _alt_of(self, values: dict[str, Any]) -> str:
+        if callable(self._alt):
+            return self._alt(**values)
+        setting = ", ".join(f"{self._labels[name]} = {_show(v)}" for name, v in values.items())
+        return f"{self._alt} ({setting})"
+
+    def _picture(self, values: dict[str, Any]) -> Image:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+        from PIL import Image
+
+        figure = self._draw(**values)
+        if not isinstance(figure, Figure):
+            raise ValueError(
+                f"draw must return a matplotlib Figure, got {type(figure).__name__} for {values}"
+            )
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        return Image.fromarray(_pixels(canvas)).convert("RGB")
+
+    def to_html(self) -> str:
+        """Return self-contained HTML: a picture, a native range input a parameter, and a play button."""
+        frames = self.frames()
+        values = [[_show(v) for v in choice] for choice in self.choices.values()]
+        first = frames[self._index(self._start)]
+        data = json.dumps({"frames": [f[0] for f in frames], "alt": [f[1] for f in frames], "values": values})
+        # The id is a digest of the content, so that the same figure gives the same page on every build.
+        ident = f"ncx-{zlib.crc32(data.encode()):08x}"
+        rows = "".join(
+            f'<label class="ncx-row"><span>{html.escape(label)}</span>'
+            f'<input type="range" min="0" max="{len(vals) - 1}" step="1" value="{at}" aria-valuetext="{html.escape(vals[at])}">'
+            f"<output>{html.escape(vals[at])}</output></label>"
+            for label, vals, at in zip(self._labels.values(), values, self._start)
+        )
+        play = (
+            '<button type="button" class="ncx-play" aria-label="Play">&#9654;</button>'
+            if len(values[0]) > 5
+            else ""
+        )
+        return (
+            f'<div class="ncx" id="{ident}"><style>{_STYLE}</style>'
+            f'<img src="{first[0]}" alt="{html.escape(first[1])}">'
+            f'<div class="ncx-controls">{play}<div class="ncx-rows">{rows}</div></div>'
+            f'<script type="application/json">{data.replace("</", "<" + chr(92) + "/")}</script>'
+            f"<script>{_SCRIPT.replace('IDENT', ident)}</script></div>"
+        )
+
+    def widget(self) -> Any:
+        """Return the live control (ipywidgets 7 or 8), made once."""
+        if self._widget is None:
+            import ipywidgets
+
+            sliders = [
+                ipywidgets.SelectionSlider(
+                    options=[(_show(v), i) for i, v in enumerate(choice)],
+                    value=at,
+                    description=label,
+                    style={"description_width": "initial"},
+                    layout={"width": "95%", "max_width": "560px"},
+                )
+                for label, choice, at in zip(self._labels.values(), self.choices.values(), self._start)
+            ]
+            picture = ipywidgets.HTML()
+
+            def show(_: Any = None) -> None:
+                uri, alt = self.frames()[self._index([s.value for s in sliders])]
+                picture.value = f'<img src="{uri}" alt="{html.escape(alt)}" style="max-width:100%">'
+
+            for slider in sliders:
+                slider.observe(show, names="value")
+            show()
+            self._widget = ipywidgets.VBox([picture, *sliders])
+        return self._widget
+
+    def _index(self, at: Sequence[int]) -> int:
+        index = 0
+        for position, choice in zip(at, self.choices.values()):
+            index = index * len(choice) + position
+        return index
+
+
+def _show(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _pixels(canvas: Any) -> Any:
+    import numpy as np
+
+    return np.asarray(canvas.buffer_rgba())
+
+
+def _has_kernel() -> bool:
+    try:
+        import ipywidgets  # noqa: F401
+        from IPython import get_ipython
+    except ImportError:
+        return False
+    return getattr(get_ipython(), "kernel", None) is not None
+
+
+def _encode(pictures: list[Image]) -> list[str]:
+    """Encode frames as WebP data URIs: without loss where they fit, else gently lossy, else smaller."""
+    for scale, options in ((1.0, {"lossless": True}), (1.0, {"quality": 82}), (0.75, {"quality": 78})):
+        uris = []
+        for picture in pictures:
+            size = (round(picture.width * scale), round(picture.height * scale))
+            buffer = io.BytesIO()
+            (picture if scale == 1.0 else picture.resize(size)).save(buffer, "WEBP", method=4, **options)
+            uris.append("data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode())
+        total = sum(map(len, uris))
+        if total < 0.95 * MAX_BYTES:
+            return uris
+    raise ValueError(
+        f"choices must give frames of under {MAX_BYTES} bytes together, got {total} for {len(pictures)} frames: "
+        "offer fewer values or draw a smaller figure"
+    )
+
+
+_STYLE = (
+    ".ncx{max-width:720px;margin:0 auto;text-align:center}"
+    ".ncx img{max-width:100%;height:auto}"
+    ".ncx-controls{display:flex;gap:.75em;align-items:center;max-width:560px;margin:.25em auto}"
+    ".ncx-rows{flex:1;min-width:0}"
+    ".ncx-row{display:flex;gap:.75em;align-items:center;min-height:2em}"
+    ".ncx-row span{flex:0 0 auto;max-width:45%;text-align:left}"
+    ".ncx-row input{flex:1;min-width:0;accent-color:#0072b2;height:1.6em}"
+    ".ncx-row output{flex:0 0 4.5em;text-align:right;font-variant-numeric:tabular-nums}"
+    ".ncx-play{width:2.4em;height:2.4em;border-radius:50%;border:1px solid currentColor;background:none;color:inherit;cursor:pointer}"
+)
+
+# Runs as is in the built page and in notebook front ends that show HTML; nothing outside the one element is touched.
+_SCRIPT = """(function(){
+var box=document.getElementById("IDENT");if(!box||box.dataset.ready){return;}box.dataset.ready="1";
+var data=JSON.parse(box.querySelector('script[type="application/json"]').textContent);
+var img=box.querySelector("img"),sliders=box.querySelectorAll("input"),outs=box.querySelectorAll("output");
+function show(){var index=0;for(var i=0;i<sliders.length;i++){var at=+sliders[i].value;
+index=index*data.values[i].length+at;outs[i].textContent=data.values[i][at];
+sliders[i].setAttribute("aria-valuetext",data.values[i][at]);}
+img.src=data.frames[index];img.alt=data.alt[index];}
+for(var i=0;i<sliders.length;i++){sliders[i].addEventListener("input",function(){stop();show();});}
+var play=box.querySelector(".ncx-play"),timer=null;
+function stop(){if(timer){clearInterval(timer);timer=null;play.innerHTML="&#9654;";play.setAttribute("aria-label","Play");}}
+if(play){play.addEventListener("click",function(){if(timer){stop();return;}
+play.innerHTML="&#10073;&#10073;";play.setAttribute("aria-label","Pause");
+if(+sliders[0].value>=+sliders[0].max){sliders[0].value=0;}
+timer=setInterval(function(){if(+sliders[0].value>=+sliders[0].max){stop();return;}
+sliders[0].value=+sliders[0].value+1;show();},250);});}
+show();})();"""
