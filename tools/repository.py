@@ -1,0 +1,130 @@
+"""The repository's address: it stands in pyproject.toml and is written from there to every place that shows it.
+
+    python tools/repository.py --write https://github.com/OWNER/NAME   (make repository URL=…)
+    python tools/repository.py --check                                 lists every place that disagrees
+    python tools/repository.py --setup-cell                            prints the notebooks' set-up cell
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import nbformat
+
+ROOT = Path(__file__).resolve().parent.parent
+ADDRESS = re.compile(r"https://[A-Za-z0-9.-]+(/[A-Za-z0-9._-]+){2}")
+SETUP_MARK = "# Set-up: run me first."
+SETUP_CELL = '''\
+# Set-up: run me first. With the book's package at hand this does nothing; on Colab it installs it.
+import importlib.util
+
+REPOSITORY = "{address}"
+if importlib.util.find_spec("ncbook") is None:
+    if not REPOSITORY:
+        raise ModuleNotFoundError(
+            "The package `ncbook` is not installed, and this copy of the book does not say where to get it: "
+            "its repository is not set yet. Install ncbook from a copy of the book's folder "
+            "(pip install PATH), or ask its maintainer to run `make repository URL=...`."
+        )
+    %pip install --quiet "ncbook @ git+{{REPOSITORY}}"'''
+
+
+def address() -> str:
+    """Return the one address, or an empty text while it is unset."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ncbook"]["repository"]
+
+
+def setup_cell(url: str) -> str:
+    """Return the text of every notebook's set-up cell."""
+    return SETUP_CELL.format(address=url)
+
+
+
+def colab(url: str) -> str:
+    """Return where Colab opens the book's first chapter."""
+    return url.replace("https://github.com/", "https://colab.research.google.com/github/") + (
+        "/blob/main/chapters/01-neural-collapse.ipynb"
+    )
+
+
+def config_block(url: str) -> str:
+    """Return the lines of _config.yml that depend on the address: no button may lead to an address nobody owns."""
+    if not url:
+        return "# (unset: `make repository URL=…` adds the repository link and the Colab buttons)"
+    return (
+        f'repository:\n  url: "{url}"\n  branch: main\n'
+        'launch_buttons:\n  colab_url: "https://colab.research.google.com"\n  notebook_interface: classic'
+    )
+
+
+def readme_block(url: str) -> str:
+    """Return the README's lines that depend on the address."""
+    if not url:
+        return "The repository's address is not set in this copy (`make repository URL=…` writes it everywhere)."
+    return f"Clone: `git clone {url}` · [Open chapter 1 in Colab]({colab(url)})"
+
+
+def citation_block(url: str) -> str:
+    return f'repository-code: "{url}"' if url else "# repository-code: unset"
+
+
+def expected(url: str) -> dict[Path, str]:
+    """Return what every file that shows the address should hold, were it ``url``."""
+    files: dict[Path, str] = {}
+    pyproject = ROOT / "pyproject.toml"
+    files[pyproject] = re.sub(r'(?m)^repository = ".*"$', f'repository = "{url}"', pyproject.read_text())
+    for name, block, mark in (
+        ("_config.yml", config_block(url), "# {}: repository"),
+        ("README.md", readme_block(url), "<!-- {}: repository -->"),
+        ("CITATION.cff", citation_block(url), "# {}: repository"),
+    ):
+        path = ROOT / name
+        begin, end = mark.format("begin"), mark.format("end")
+        pattern = re.compile(re.escape(begin) + r"\n.*?" + re.escape(end), re.S)
+        if not pattern.search(path.read_text()):
+            raise ValueError(f"{name} must hold the lines {begin!r} and {end!r}")
+        files[path] = pattern.sub(lambda _: f"{begin}\n{block}\n{end}", path.read_text())
+    for path in sorted((ROOT / "chapters").glob("*.ipynb")):
+        notebook = nbformat.read(path, as_version=4)
+        cells = [c for c in notebook.cells if c.cell_type == "code" and c.source.startswith(SETUP_MARK)]
+        if len(cells) != 1:
+            raise ValueError(f"{path.name} must have one set-up cell (beginning {SETUP_MARK!r}), got {len(cells)}")
+        cells[0].source = setup_cell(url)
+        files[path] = nbformat.writes(notebook) + "\n"
+    return files
+
+
+def disagreements() -> list[str]:
+    """Return the files that do not hold the one address."""
+    return [p.relative_to(ROOT).as_posix() for p, text in expected(address()).items() if p.read_text() != text]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    group = parser.add_mutually_exclusive_group(required=True)
+    group.add_argument("--write", metavar="URL")
+    group.add_argument("--check", action="store_true")
+    group.add_argument("--setup-cell", action="store_true")
+    args = parser.parse_args()
+    if args.setup_cell:
+        print(setup_cell(address()))
+    elif args.check:
+        if wrong := disagreements():
+            sys.exit("These disagree with the address in pyproject.toml: " + ", ".join(wrong))
+        print(f"every place agrees: {address() or '(unset)'}")
+    else:
+        url = args.write.rstrip("/").removesuffix(".git")
+        if url and not ADDRESS.fullmatch(url):
+            sys.exit(f"URL must look like https://github.com/OWNER/NAME (or be empty to unset it), got {args.write!r}")
+        changed = [path for path, text in expected(url).items() if path.read_text() != text]
+        for path, text in expected(url).items():
+            path.write_text(text)
+        print(f"wrote {url or '(unset)'} to {len(changed)} files")
+
+
+if __name__ == "__main__":
+    main()
