@@ -1,0 +1,189 @@
+"""Networks that name their two halves: a ``backbone`` that makes features, and the ``classifier`` after it.
+
+Every model here answers ``model(images)`` with logits and ``model.features(images)`` with what its last layer sees.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+from torch.nn.utils import skip_init
+
+from ncbook import checks
+from ncbook.etf import simplex_etf
+
+ClassifierKind = Literal["learned", "etf"]
+
+
+class ETFClassifier(nn.Module):
+    """A last layer fixed at a simplex ETF: nothing in it is trained.
+
+    Args:
+        feature_dim: d >= K - 1.
+        num_classes: K >= 2.
+        scale: the norm of each row, > 0. A larger one lets the same features reach smaller losses.
+        generator: turns the frame by a random rotation; without it the frame is deterministic.
+
+    The rows are in ``weight`` (K, d), and ``bias`` (K,) is zero; both are buffers, so they move with the module and
+    are saved with it, and no optimiser sees them.
+
+    Raises:
+        ValueError: if ``feature_dim < num_classes - 1``, where no simplex ETF exists, or ``scale <= 0``.
+
+    Source: Zhu et al. (2021), section 5: a fixed simplex ETF as classifier.
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(
+        self, feature_dim: int, num_classes: int, *, scale: float = 1.0, generator: torch.Generator | None = None
+    ) -> None:
+        super().__init__()
+        checks.number("scale", scale, positive=True)
+        frame = simplex_etf(num_classes, feature_dim, generator=generator, dtype=torch.float32)
+        self.register_buffer("weight", scale * frame)
+        self.register_buffer("bias", torch.zeros(num_classes))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return logits (N, K) of ``features`` (N, d)."""
+        return linear(features, self.weight, self.bias)
+
+
+class FeatureClassifier(nn.Module):
+    """A ``backbone`` from images to features (N, d), then a linear ``classifier`` with ``weight`` and ``bias``."""
+
+    def __init__(self, backbone: nn.Module, classifier: nn.Linear | ETFClassifier) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.classifier = classifier
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return self.classifier.weight.shape[0]
+
+    @property
+    def feature_dim(self) -> int:
+        """d."""
+        return self.classifier.weight.shape[1]
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return the features (N, d) that the last layer sees."""
+        return self.backbone(images)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits (N, K)."""
+        return self.classifier(self.features(images))
+
+
+def mlp(
+    input_shape: int | Sequence[int],
+    num_classes: int,
+    *,
+    hidden: Sequence[int] = (256, 256),
+    feature_dim: int = 64,
+    normalise: bool = True,
+    relu_features: bool = False,
+    classifier: ClassifierKind = "learned",
+    seed: int = 0,
+) -> FeatureClassifier:
+    """Return a multi-layer perceptron: blocks of linear, batch normalisation and ReLU, then features, then logits.
+
+    Args:
+        input_shape: the shape of one input, such as ``(1, 8, 8)``, or its number of entries; inputs are flattened.
+        num_classes: K >= 2.
+        hidden: widths of the hidden layers; may be empty.
+        feature_dim: d >= 1.
+        normalise: batch normalisation after every linear layer but the last. The features then have, over a training
+            batch, mean and spread that are parameters of their own, on which weight decay acts as feature decay.
+        relu_features: end the backbone in a ReLU, so that features are non-negative.
+        classifier: ``"learned"``, a linear layer with bias, or ``"etf"``, an `ETFClassifier` (needs d >= K - 1).
+        seed: of the initial weights (He et al. 2015); the global random state is left as it was.
+
+    Raises:
+        ValueError: for a size that is not a positive integer, an unknown ``classifier``, or an ETF that does not fit.
+    """
+    entries = math.prod(_sizes("input_shape", [input_shape] if isinstance(input_shape, int) else input_shape))
+    widths = _sizes("hidden", hidden) + _sizes("feature_dim", [feature_dim])
+    layers: list[nn.Module] = [nn.Flatten()]
+    for i, width in enumerate(widths):
+        layers.append(skip_init(nn.Linear, entries, width, bias=not normalise))
+        if normalise:
+            layers.append(nn.BatchNorm1d(width))
+        if relu_features or i < len(widths) - 1:
+            layers.append(nn.ReLU())
+        entries = width
+    return _assemble(nn.Sequential(*layers), feature_dim, num_classes, classifier, seed)
+
+
+def cnn(
+    input_shape: Sequence[int],
+    num_classes: int,
+    *,
+    channels: Sequence[int] = (32, 64),
+    feature_dim: int = 64,
+    relu_features: bool = False,
+    classifier: ClassifierKind = "learned",
+    seed: int = 0,
+) -> FeatureClassifier:
+    """Return a small convolutional network: 3 x 3 convolutions, each halving the image, then features, then logits.
+
+    Args:
+        input_shape: (channels, height, width) of one image.
+        num_classes: K >= 2.
+        channels: of each convolution; every one is followed by batch normalisation, ReLU and 2 x 2 max pooling.
+        feature_dim: d >= 1, made by a linear layer with batch normalisation from the last, flattened feature map.
+        relu_features, classifier, seed: as in `mlp`.
+
+    Raises:
+        ValueError: as `mlp`; also if ``input_shape`` is not three sizes, or the image is too small to halve that often.
+    """
+    shape, widths = _sizes("input_shape", input_shape), _sizes("channels", channels)
+    if len(shape) != 3:
+        raise ValueError(f"input_shape must be (channels, height, width), got {tuple(shape)}")
+    depth, height, width = shape
+    if min(height, width) < 2 ** len(widths):
+        raise ValueError(f"input_shape must allow {len(widths)} halvings, got {height} x {width} pixels")
+    layers: list[nn.Module] = []
+    for channel in widths:
+        convolution = skip_init(nn.Conv2d, depth, channel, 3, padding=1, bias=False)
+        layers += [convolution, nn.BatchNorm2d(channel), nn.ReLU(), nn.MaxPool2d(2)]
+        depth, height, width = channel, height // 2, width // 2
+    _sizes("feature_dim", [feature_dim])
+    flat = skip_init(nn.Linear, depth * height * width, feature_dim, bias=False)
+    layers += [nn.Flatten(), flat, nn.BatchNorm1d(feature_dim)]
+    if relu_features:
+        layers.append(nn.ReLU())
+    return _assemble(nn.Sequential(*layers), feature_dim, num_classes, classifier, seed)
+
+
+def _sizes(name: str, sizes: Sequence[int]) -> list[int]:
+    return [checks.integer(name, size) for size in sizes]
+
+
+def _assemble(
+    backbone: nn.Module, feature_dim: int, num_classes: int, kind: ClassifierKind, seed: int
+) -> FeatureClassifier:
+    checks.integer("num_classes", num_classes, minimum=2)
+    generator = torch.Generator().manual_seed(checks.integer("seed", seed, minimum=0))
+    if kind not in ("learned", "etf"):
+        raise ValueError(f'classifier must be "learned" or "etf", got {kind!r}')
+    last: nn.Linear | ETFClassifier
+    if kind == "learned":
+        last = skip_init(nn.Linear, feature_dim, num_classes)
+    else:
+        last = ETFClassifier(feature_dim, num_classes)
+    model = FeatureClassifier(backbone, last)
+    # Layers come uninitialised (skip_init), so that nothing is drawn from the global random state.
+    for module in model.modules():
+        if isinstance(module, (nn.Linear, nn.Conv2d)):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    return model
