@@ -1,0 +1,260 @@
+"""What collapse is computed from: class counts, means and scatters, read from features in two passes.
+
+Everything is accumulated in float64 about a reference point near the data, so neither a low-precision input nor a
+large common offset costs digits, and no ``d x d`` matrix is formed. `ncbook.metrics` turns the result into NC1-NC4.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Averaging = Literal["class", "sample"]
+# 4 MB of float64 a block: large enough to keep the matrix products busy, small enough to stay in a CPU's cache.
+BLOCK_ENTRIES = 2**19
+EPS = torch.finfo(torch.float64).eps
+
+
+@dataclass(frozen=True)
+class Moments:
+    """First and second moments of labelled features, class by class, in float64.
+
+    ``means`` and everything built on it is relative to ``reference``, a point near the data: the difference of two
+    class means then keeps its digits however far the data lie from the origin.
+    """
+
+    counts: Tensor  # (K,) samples a class
+    reference: Tensor  # (d,) the origin of `means`
+    means: Tensor  # (K, d) class means minus the reference
+    scatters: Tensor  # (K,) sum over the class of || h - class mean ||^2
+    direction_counts: Tensor  # (K,) samples a class that are not zero, so have a direction
+    direction_means: Tensor  # (K, d) class means of h / ||h||
+    direction_scatters: Tensor  # (K,) sum over the class of || h/||h|| - its class mean ||^2
+
+    def class_weights(self, averaging: Averaging) -> Tensor:
+        """Return (K,) weights that sum to 1: equal, or by class size."""
+        if averaging == "class":
+            return torch.full_like(self.scatters, 1 / len(self.counts))
+        return self.counts / self.counts.sum()
+
+    def centred(self, averaging: Averaging) -> Tensor:
+        """Return the class means (K, d) minus the global mean."""
+        return self.means - self.class_weights(averaging) @ self.means
+
+    def global_mean(self, averaging: Averaging) -> Tensor:
+        """Return the global mean (d,)."""
+        return self.reference + self.class_weights(averaging) @ self.means
+
+    @property
+    def spread(self) -> float:
+        """Root-mean-square distance of the features from the reference, the scale of round-off."""
+        total = self.scatters.sum() + (self.counts * self.means.square().sum(1)).sum()
+        return math.sqrt(float(total / self.counts.sum()))
+
+
+def averaging(name: str, value: str) -> Averaging:
+    """Return ``value`` if it is "class" or "sample", or raise ``ValueError``."""
+    if value == "class":
+        return "class"
+    if value == "sample":
+        return "sample"
+    raise ValueError(f"{name} must be 'class' or 'sample', got {value!r}")
+
+
+def feature_matrix(features: Tensor, feature_dim: int | None = None) -> Tensor:
+    """Return ``features`` detached, after checking that it is a real floating matrix (finiteness is seen on reading).
+
+    Raises:
+        ValueError: if it is not a floating tensor of shape (N, d) with N >= 1 and d >= 1.
+    """
+    if not isinstance(features, Tensor) or features.ndim != 2 or not features.is_floating_point():
+        came = f"{tuple(features.shape)} {features.dtype}" if isinstance(features, Tensor) else type(features).__name__
+        raise ValueError(f"features must be a floating tensor of shape (N, d), got {came}")
+    if 0 in features.shape or (feature_dim is not None and features.shape[1] != feature_dim):
+        expected = "d >= 1" if feature_dim is None else f"d = {feature_dim}"
+        raise ValueError(f"features must be (N, d) with N >= 1 and {expected}, got {tuple(features.shape)}")
+    # MPS has no float64: the work is then done on the CPU.
+    return features.detach().to("cpu") if features.device.type == "mps" else features.detach()
+
+
+def blocks(features: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor, int]]:
+    """Yield (rows in float64, their labels, index of the first row), a cacheful at a time."""
+    size = max(256, BLOCK_ENTRIES // features.shape[1])
+    if features.device.type != "cpu":
+        size *= 16
+    for start in range(0, len(features), size):
+        rows = features[start : start + size]
+        yield rows.to(torch.float64, copy=True), labels[start : start + size], start
+
+
+def sum_by_class(rows: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+    """Return (num_classes, d): the sum of the rows of each class."""
+    sums = torch.zeros(num_classes, rows.shape[1], dtype=rows.dtype, device=rows.device)
+    # scatter_add_ with an expanded index takes PyTorch's parallel path over sorted rows; index_add_ does not.
+    return sums.scatter_add_(0, labels[:, None].expand_as(rows), rows)
+
+
+def unit_rows(rows: Tensor, start: int = 0) -> tuple[Tensor, Tensor]:
+    """Return the rows divided by their norms (zero rows stay zero), and which rows are not zero.
+
+    Raises:
+        ValueError: naming the first sample with a NaN or an infinity, or whose norm over- or underflows float64.
+    """
+    norms = torch.linalg.vector_norm(rows, dim=1)
+    nonzero = norms > 0
+    if not bool((norms < 1e140).all()):
+        _report_bad_row(rows, norms, start)
+    if bool((norms[nonzero] < 1e-140).any()):
+        raise ValueError("features must not have norms below 1e-140, where squares underflow: rescale them")
+    return rows / torch.where(nonzero, norms, 1.0)[:, None], nonzero
+
+
+def _report_bad_row(rows: Tensor, norms: Tensor, start: int) -> None:
+    row = int((~(norms < 1e140)).nonzero()[0])
+    bad = (~torch.isfinite(rows[row])).nonzero()
+    if len(bad):
+        column = int(bad[0])
+        raise ValueError(
+            f"features must be finite, got {rows[row, column].item()} at sample {start + row}, coordinate {column}"
+        )
+    raise ValueError(f"features must have norms below 1e140, got {norms[row].item():.1e} at sample {start + row}")
+
+
+def class_counts(labels: Tensor, num_classes: int) -> Tensor:
+    """Return the number of samples in each class (K,), float64, or raise ``ValueError`` naming an empty class."""
+    counts = torch.bincount(labels, minlength=num_classes).double()
+    empty = (counts == 0).nonzero()
+    if len(empty):
+        raise ValueError(
+            f"labels must hold at least one sample of every class, got none of class {int(empty[0])}"
+            f" among {num_classes} classes"
+        )
+    return counts
+
+
+def first_read(features: Tensor, labels: Tensor, num_classes: int) -> Moments:
+    """Read the features once: counts, means, directions, and scatters that `second_read` makes exact."""
+    counts = class_counts(labels, num_classes)
+    reference = features[0].double()
+    sums = torch.zeros(num_classes, features.shape[1], dtype=torch.float64, device=features.device)
+    unit_sums, unit_counts, squares = torch.zeros_like(sums), torch.zeros_like(counts), torch.zeros_like(counts)
+    for rows, of, start in blocks(features, labels):
+        units, nonzero = unit_rows(rows, start)
+        unit_sums += sum_by_class(units, of, num_classes)
+        unit_counts += torch.bincount(of, weights=nonzero.double(), minlength=num_classes)
+        rows -= reference
+        sums += sum_by_class(rows, of, num_classes)
+        squares += torch.bincount(of, weights=row_squares(rows), minlength=num_classes)
+    means, unit_means = sums / counts[:, None], unit_sums / unit_counts.clamp_min(1)[:, None]
+    scatters = (squares - counts * means.square().sum(1)).clamp_min(0)
+    unit_scatters = (unit_counts * (1 - unit_means.square().sum(1))).clamp_min(0)
+    return Moments(counts, reference, means, scatters, unit_counts, unit_means, unit_scatters)
+
+
+@dataclass(frozen=True)
+class Whitener:
+    """The map ``T`` with ``T' T`` the pseudo-inverse of the between-class covariance ``Sigma_B``."""
+
+    matrix: Tensor  # (rank, d)
+    singular_values: Tensor  # (min(K - 1, d),) descending, of the weighted, centred class means
+    rank: int  # how many of them stand above round-off
+
+
+def whitener(moments: Moments, between: Averaging) -> Whitener:
+    """Factor the pseudo-inverse of ``Sigma_B`` from a thin SVD of the centred class means.
+
+    The centred means are linearly dependent by construction, so of their K singular values one is zero in exact
+    arithmetic and round-off in ours. It is left out because of that, not because a cut-off happens to catch it:
+    a cut-off that misses it divides by round-off.
+    """
+    weights = moments.class_weights(between)
+    M = weights.sqrt()[:, None] * moments.centred(between)
+    K, d = M.shape
+    # QR first: the SVD of the small triangular factor is several times faster than that of the (K, d) matrix.
+    if d >= K:
+        basis, triangle = torch.linalg.qr(M.T)
+        left, singular_values, _ = torch.linalg.svd(triangle)
+        right = (basis @ left).T
+    else:
+        _, triangle = torch.linalg.qr(M)
+        _, singular_values, right = torch.linalg.svd(triangle)
+    singular_values = singular_values[: min(K - 1, d)]
+    rank = int((singular_values > EPS * max(K, d) * moments.spread).sum())
+    return Whitener(right[:rank] / singular_values[:rank, None], singular_values, rank)
+
+
+@dataclass(frozen=True)
+class SecondRead:
+    """What only a second look at each sample can tell, class by class (K,)."""
+
+    moments: Moments  # with exact scatters
+    whitened: Tensor  # sum over the class of || T (h - class mean) ||^2
+    nearest: Tensor | None  # samples whose nearest class mean is their own class's
+    right: Tensor | None  # samples whose classifier output is their class
+    agreeing: Tensor | None  # samples whose classifier output is the class of the nearest class mean
+
+
+def second_read(
+    features: Tensor,
+    labels: Tensor,
+    first: Moments,
+    T: Tensor,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+) -> SecondRead:
+    """Read the features again, about the class means of the first read."""
+    K = len(first.counts)
+    absolute, zeros = first.reference + first.means, torch.zeros_like(first.counts)
+    # 1 - ||mean direction||^2 keeps 11 digits until it is this small; only tighter classes need their residuals.
+    tight = first.direction_scatters < 1e-5 * first.direction_counts
+    residual_sums, scatters, whitened = torch.zeros_like(first.means), zeros, zeros.clone()
+    directions, nearest, right, agreeing = (zeros.clone() for _ in range(4))
+    for rows, of, start in blocks(features, labels):
+        if bool(tight.any()):
+            mine = tight[of]
+            units, nonzero = unit_rows(rows[mine], start)
+            off = row_squares(units - first.direction_means[of[mine]]) * nonzero
+            directions += torch.bincount(of[mine], weights=off, minlength=K)
+        if weight is not None:
+            hits = _decisions(rows, of, first, weight, bias)
+            for total, hit in zip((nearest, right, agreeing), hits):
+                total += torch.bincount(of, weights=hit.double(), minlength=K)
+        rows -= absolute[of]
+        residual_sums += sum_by_class(rows, of, K)
+        scatters += torch.bincount(of, weights=row_squares(rows), minlength=K)
+        whitened += torch.bincount(of, weights=row_squares(rows @ T.T), minlength=K)
+    # The residuals of a rounded mean do not sum to zero; taking their mean out corrects both sums to second order.
+    scatters -= row_squares(residual_sums) / first.counts
+    whitened -= row_squares(residual_sums @ T.T) / first.counts
+    several = first.counts > 1  # one sample has no scatter: exactly zero, not round-off
+    exact = replace(
+        first,
+        scatters=scatters.clamp_min(0) * several,
+        direction_scatters=torch.where(tight, directions, first.direction_scatters) * several,
+    )
+    if weight is None:
+        return SecondRead(exact, whitened.clamp_min(0) * several, None, None, None)
+    return SecondRead(exact, whitened.clamp_min(0) * several, nearest, right, agreeing)
+
+
+def _decisions(
+    rows: Tensor, of: Tensor, moments: Moments, weight: Tensor, bias: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return three masks: nearest mean right, classifier right, classifier agrees with the nearest mean."""
+    centred = moments.centred("class")
+    about = rows - moments.global_mean("class")
+    # ||h - m||^2 = ||h||^2 - 2 <h, m> + ||m||^2, about the global mean so that an offset costs no digits.
+    nearest = (about @ centred.T - row_squares(centred) / 2).argmax(1)
+    logits = rows @ weight.T
+    chosen = (logits if bias is None else logits + bias).argmax(1)
+    return nearest == of, chosen == of, chosen == nearest
+
+
+def row_squares(rows: Tensor) -> Tensor:
+    """Return the squared norm of each row."""
+    return torch.linalg.vector_norm(rows, dim=-1).square()
