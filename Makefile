@@ -18,3 +18,38 @@ $(STAMP): requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
+
+book: $(STAMP) ## execute the chapters and write _build/html/index.html
+	$(BIN)/python tools/build.py
+
+serve: ## open the built book on http://localhost:8000 (this machine only)
+	$(PYTHON) -m http.server 8000 --bind 127.0.0.1 --directory _build/html
+
+test: $(STAMP) ## check everything: style, types, units, chapters, a strict build, the pages in a browser
+	$(BIN)/python tools/test.py all
+
+test-colab: $(STAMP) ## run every chapter alone, on the versions that Colab ships (makes .venv-colab)
+	$(BIN)/python tools/test.py colab
+
+notebooks: $(STAMP) ## execute and clean every notebook in place
+	$(BIN)/python tools/notebooks.py run
+
+format: $(STAMP) ## format the package, tools, tests and notebooks
+	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+benchmark: $(STAMP) ## print how long the book takes to build and to rebuild here
+	$(BIN)/python benchmarks/book.py
+
+picture: $(STAMP) ## train the small network behind the landing page's picture and draw it again
+	$(BIN)/python tools/picture.py
+
+lock: $(STAMP) ## write requirements.txt from pyproject.toml (needs uv: pip install uv)
+	uv pip compile pyproject.toml --all-extras --universal --generate-hashes --no-emit-index-url -o requirements.txt
+
+repository: $(STAMP) ## write the repository's address everywhere: make repository URL=https://github.com/OWNER/NAME
+	$(BIN)/python tools/repository.py --write "$(URL)"
+
+clean: ## remove what was built, keep .venv
+	rm -rf _build build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+
+.PHONY: help setup book serve test test-colab notebooks format benchmark picture lock repository clean

@@ -133,7 +133,7 @@ def _logger() -> logging.Logger:
 
 def pages(source: Path, output: Path, strict: bool) -> None:
     """Write the pages from the executed notebooks."""
-    command = [sys.executable, "-m", "jupyter_book.cli.main", "build", str(source), "--path-output", str(output)]
+    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(source), "--path-output", str(output)]
     if strict:
         # -n: a reference that leads nowhere is a warning too, and every warning is an error.
         command += ["-W", "-n", "--keep-going"]
@@ -153,7 +153,7 @@ def excerpt(notebooks: list[Path], out: Path) -> Path:
     if (ROOT / "_static").exists():
         shutil.copytree(ROOT / "_static", source / "_static")
     first, *rest = [f"chapters/{path.stem}" for path in notebooks]
-    toc = {"format": "jb-book", "root": first, "chapters": [{"file": f} for f in rest]}
+    toc = {"format": "jb-book", "root": first} | ({"chapters": [{"file": f} for f in rest]} if rest else {})
     (source / "_toc.yml").write_text(yaml.safe_dump(toc))
     return source
 

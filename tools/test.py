@@ -1,0 +1,102 @@
+"""Run the project's checks in stages and count them.
+
+    python tools/test.py all      style, types, units, chapters against their stored text, strict build, browser
+    python tools/test.py colab    every chapter alone on the versions that Colab ships
+    python tools/test.py total    the count of all that ran last
+
+Every stage runs even where an earlier one failed, so that one run shows all that is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+REPORTS = ROOT / "_build" / "test"
+BIN = Path(sys.executable).parent
+WORKERS = str(min(4, os.cpu_count() or 1))
+
+
+def pytest(stage: str, *arguments: str) -> bool:
+    """Run pytest on one stage with a machine-readable report."""
+    report = REPORTS / f"{stage}.xml"
+    command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", "--durations=5", *arguments]
+    return subprocess.run(command, cwd=ROOT).returncode == 0
+
+
+def command(stage: str, *arguments: str) -> bool:
+    """Run one command as one check."""
+    good = subprocess.run([str(BIN / arguments[0]), *arguments[1:]], cwd=ROOT).returncode == 0
+    (REPORTS / f"{stage}.xml").write_text(f'<testsuites><testsuite tests="1" failures="{int(not good)}"/></testsuites>')
+    return good
+
+
+def units() -> bool:
+    slow_apart = [f"--ignore=tests/test_{name}.py" for name in ("browser", "colab", "book")]
+    return pytest("units", "tests", "-n", WORKERS, "--dist", "worksteal", *slow_apart)
+
+
+def chapters() -> bool:
+    os.environ["TQDM_DISABLE"] = "1"  # nbval compares standard error too
+    good = pytest("chapters", "--nbval", "chapters", "-n", WORKERS, "--dist", "loadscope", "-p", "no:cacheprovider")
+    del os.environ["TQDM_DISABLE"]
+    return good
+
+
+STAGES: dict[str, Callable[[], bool]] = {
+    "style": lambda: command("style", "ruff", "check", "."),
+    "format": lambda: command("format", "ruff", "format", "--check", "."),
+    "types": lambda: command("types", "mypy"),
+    "units": units,
+    "build": lambda: command("build", "python", "tools/build.py", "--strict"),
+    "book": lambda: pytest("book", "tests/test_book.py"),
+    "chapters": chapters,
+    "browser": lambda: pytest("browser", "tests/test_browser.py"),
+}
+
+
+def counts() -> tuple[int, int, int]:
+    """Return how many checks passed, failed and were skipped in the reports at hand."""
+    passed = failed = skipped = 0
+    for report in REPORTS.glob("*.xml"):
+        for suite in ElementTree.parse(report).getroot().iter("testsuite"):
+            get = lambda name: int(suite.get(name) or 0)
+            bad, missing = get("failures") + get("errors"), get("skipped")
+            passed, failed, skipped = passed + get("tests") - bad - missing, failed + bad, skipped + missing
+    return passed, failed, skipped
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["all", "colab", "total", *STAGES])
+    what = parser.parse_args().what
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests and notebooks run side by side
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    broken = []
+    if what == "all":
+        for report in REPORTS.glob("*.xml"):
+            report.unlink()
+    stages = STAGES if what == "all" else {"colab": lambda: pytest("colab", "tests/test_colab.py")} | STAGES
+    for name, stage in stages.items():
+        if what in ("all", name):
+            begin = time.perf_counter()
+            print(f"\n=== {name}", flush=True)
+            if not stage():
+                broken.append(name)
+            print(f"=== {name}: {'FAILED' if name in broken else 'good'}, {time.perf_counter() - begin:.0f} s", flush=True)
+    passed, failed, skipped = counts()
+    if broken:
+        print("\nfailed stages: " + ", ".join(broken))
+    print(f"\n{passed} passed, {failed} failed, {skipped} skipped")
+    sys.exit(1 if broken or failed else 0)
+
+
+if __name__ == "__main__":
+    main()
