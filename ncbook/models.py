@@ -17,6 +17,9 @@ from torch.nn.utils import skip_init
 from ncbook import checks
 from ncbook.etf import simplex_etf
 
+# Weight decay shrinks the weights before a batch normalisation until torch's default (1e-5) rivals their variance;
+# this one stays negligible, so that a normalised feature's spread is its scale parameter and nothing else.
+EPS = 1e-9
 ClassifierKind = Literal["learned", "etf"]
 
 
@@ -115,7 +118,7 @@ def mlp(
     for i, width in enumerate(widths):
         layers.append(skip_init(nn.Linear, entries, width, bias=not normalise))
         if normalise:
-            layers.append(nn.BatchNorm1d(width))
+            layers.append(nn.BatchNorm1d(width, eps=EPS))
         if relu_features or i < len(widths) - 1:
             layers.append(nn.ReLU())
         entries = width
@@ -153,11 +156,11 @@ def cnn(
     layers: list[nn.Module] = []
     for channel in widths:
         convolution = skip_init(nn.Conv2d, depth, channel, 3, padding=1, bias=False)
-        layers += [convolution, nn.BatchNorm2d(channel), nn.ReLU(), nn.MaxPool2d(2)]
+        layers += [convolution, nn.BatchNorm2d(channel, eps=EPS), nn.ReLU(), nn.MaxPool2d(2)]
         depth, height, width = channel, height // 2, width // 2
     _sizes("feature_dim", [feature_dim])
     flat = skip_init(nn.Linear, depth * height * width, feature_dim, bias=False)
-    layers += [nn.Flatten(), flat, nn.BatchNorm1d(feature_dim)]
+    layers += [nn.Flatten(), flat, nn.BatchNorm1d(feature_dim, eps=EPS)]
     if relu_features:
         layers.append(nn.ReLU())
     return _assemble(nn.Sequential(*layers), feature_dim, num_classes, classifier, seed)
