@@ -38,7 +38,7 @@ def test_heat_map_of_zeros_draws():
 def test_neighbouring_colours_differ_in_lightness_or_hue():
     rgb = np.array([matplotlib.colors.to_rgb(c) for c in figures.COLORS])
     distances = np.linalg.norm(rgb[:, None] - rgb[None], axis=-1)[np.triu_indices(len(rgb), 1)]
-    assert distances.min() > 0.3
+    assert distances.min() > 0.25
 
 
 def test_figures_too_wide_for_a_phone_are_refused():

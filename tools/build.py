@@ -92,15 +92,17 @@ def execute(notebooks: list[Path], cache_path: Path, pages: Path) -> list[Path]:
     cache_path.mkdir(parents=True, exist_ok=True)
     store = cache_path / "keys.json"
     keys = json.loads(store.read_text()) if store.exists() else {}
-    cache.clear_project() if hasattr(cache, "clear_project") else None
+    for record in cache.list_project_records():
+        cache.remove_nb_from_project(record.pk)
     stale = []
     for path in notebooks:
         name = path.relative_to(path.parent.parent).as_posix()
+        wanted = key(path)
         try:
             record = cache.match_cache_file(str(path))
         except KeyError:
             record = None
-        if record is not None and keys.get(name) != key(path):
+        if record is not None and keys.get(name) != wanted:
             cache.remove_cache(record.pk)
             record = None
         if record is None:
@@ -108,7 +110,7 @@ def execute(notebooks: list[Path], cache_path: Path, pages: Path) -> list[Path]:
             cache.add_nb_to_project(str(path))
             # The page must be written again even where the notebook's own file did not change.
             (pages / path.parent.name / f"{path.stem}.doctree").unlink(missing_ok=True)
-        keys[name] = key(path)
+        keys[name] = wanted
     if stale:
         print(f"executing {len(stale)} of {len(notebooks)} notebooks: " + ", ".join(p.stem for p in stale), flush=True)
         result = load_executor("temp-parallel", cache, _logger()).run_and_cache(
