@@ -81,8 +81,7 @@ class NeuralCollapseReport:
         accuracy: share of samples the classifier gets right.
         nearest_mean_accuracy: share of samples nearest to the mean of their own class; ``None`` as ``nc4``.
         effective_rank: ``exp`` of the entropy of the normalised singular values of ``M`` (rows weighted as
-            in ``Sigma_B``), between 1 and K - 1, and
-            K - 1 at a simplex ETF, Roy and Vetterli (2007).
+            in ``Sigma_B``), between 1 and K - 1, and K - 1 at a simplex ETF, Roy and Vetterli (2007).
         between_rank: numerical rank of ``Sigma_B``, at most ``min(K - 1, d)``. A smaller value says that class means
             are affinely dependent; ``nc1`` then ignores the directions in which they do not differ.
         between_condition: largest over smallest retained singular value of ``M``: how much ``nc1`` can amplify.
@@ -176,7 +175,7 @@ def neural_collapse(
         raise ValueError(f"labels must hold at least 2 classes, got {num_classes}")
     first = first_read(features, labels, num_classes)
     between_map = whitener(first, between)
-    second = second_read(features, labels, first, between_map.matrix, weight, bias)
+    second = second_read(features, labels, first, between_map.matrix, within, weight, bias)
     return report(second, between_map, weight, bias, within, between)
 
 
@@ -190,7 +189,11 @@ def _arguments(
 
 
 def classifier_arguments(
-    weight: Tensor | None, bias: Tensor | None, feature_dim: int, device: torch.device
+    weight: Tensor | None,
+    bias: Tensor | None,
+    feature_dim: int,
+    device: torch.device,
+    num_classes: int | None = None,
 ) -> tuple[Tensor | None, Tensor | None]:
     """Return ``weight`` (K, d) and ``bias`` (K,) checked, in float64 on ``device``.
 
@@ -201,7 +204,7 @@ def classifier_arguments(
         if bias is not None:
             raise ValueError("bias must come with a weight, got a bias and no weight")
         return None, None
-    W = checks.tensor("weight", weight, "K, d", d=feature_dim).detach().cpu().double().to(device)
+    W = checks.tensor("weight", weight, "K, d", K=num_classes, d=feature_dim).detach().cpu().double().to(device)
     if bias is None:
         return W, None
     return W, checks.tensor("bias", bias, "K", K=len(W)).detach().cpu().double().to(device)
@@ -259,14 +262,13 @@ def _variability(read: SecondRead, between_map: Whitener, within: Averaging, bet
     if float(counts.max()) < 2:  # no class has two samples: the variance within classes was not observed
         return dict.fromkeys(("nc1", "nc1_trace_quotient", "cdnv", "directional_nc1"), math.nan)
     within_trace = float(weights @ (moments.scatters / counts))
-    whitened = float(weights @ (read.whitened / counts)) / len(counts)
     collapsed = between_map.rank == 0
     none = math.nan if within_trace == 0 else math.inf
     between_trace = float(moments.class_weights(between) @ row_squares(moments.centred(between)))
     seen = moments.direction_counts > 0
     directional = weights[seen] @ (moments.direction_scatters / moments.direction_counts)[seen] / weights[seen].sum()
     return {
-        "nc1": none if collapsed else whitened,
+        "nc1": none if collapsed else read.whitened / len(counts),
         "nc1_trace_quotient": none if collapsed else within_trace / between_trace,
         "cdnv": none if collapsed else _cdnv(moments),
         "directional_nc1": float(directional),

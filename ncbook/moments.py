@@ -82,9 +82,9 @@ def feature_matrix(features: Tensor, feature_dim: int | None = None) -> Tensor:
     return features.detach().to("cpu") if features.device.type == "mps" else features.detach()
 
 
-def blocks(features: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor, int]]:
+def blocks(features: Tensor, labels: Tensor, at_least: int = 256) -> Iterator[tuple[Tensor, Tensor, int]]:
     """Yield (rows in float64, their labels, index of the first row), a cacheful at a time."""
-    size = max(256, BLOCK_ENTRIES // features.shape[1])
+    size = max(at_least, BLOCK_ENTRIES // features.shape[1])
     if features.device.type != "cpu":
         size *= 16
     for start in range(0, len(features), size):
@@ -125,21 +125,20 @@ def _report_bad_row(rows: Tensor, norms: Tensor, start: int) -> None:
     raise ValueError(f"features must have norms below 1e140, got {norms[row].item():.1e} at sample {start + row}")
 
 
-def class_counts(labels: Tensor, num_classes: int) -> Tensor:
-    """Return the number of samples in each class (K,), float64, or raise ``ValueError`` naming an empty class."""
-    counts = torch.bincount(labels, minlength=num_classes).double()
+def check_classes(counts: Tensor) -> None:
+    """Raise ``ValueError`` naming the first class without samples, if there is one."""
     empty = (counts == 0).nonzero()
     if len(empty):
         raise ValueError(
             f"labels must hold at least one sample of every class, got none of class {int(empty[0])}"
-            f" among {num_classes} classes"
+            f" among {len(counts)} classes"
         )
-    return counts
 
 
 def first_read(features: Tensor, labels: Tensor, num_classes: int) -> Moments:
     """Read the features once: counts, means, directions, and scatters that `second_read` makes exact."""
-    counts = class_counts(labels, num_classes)
+    counts = torch.bincount(labels, minlength=num_classes).double()
+    check_classes(counts)
     reference = features[0].double()
     sums = torch.zeros(num_classes, features.shape[1], dtype=torch.float64, device=features.device)
     unit_sums, unit_counts, squares = torch.zeros_like(sums), torch.zeros_like(counts), torch.zeros_like(counts)
@@ -190,10 +189,10 @@ def whitener(moments: Moments, between: Averaging) -> Whitener:
 
 @dataclass(frozen=True)
 class SecondRead:
-    """What only a second look at each sample can tell, class by class (K,)."""
+    """What a second look at each sample tells; counts are class by class (K,), ``None`` where nobody looked."""
 
     moments: Moments  # with exact scatters
-    whitened: Tensor  # sum over the class of || T (h - class mean) ||^2
+    whitened: float  # average, as the variance within classes, of || T (h - class mean) ||^2
     nearest: Tensor | None  # samples whose nearest class mean is their own class's
     right: Tensor | None  # samples whose classifier output is their class
     agreeing: Tensor | None  # samples whose classifier output is the class of the nearest class mean
@@ -204,6 +203,7 @@ def second_read(
     labels: Tensor,
     first: Moments,
     T: Tensor,
+    within: Averaging,
     weight: Tensor | None = None,
     bias: Tensor | None = None,
 ) -> SecondRead:
@@ -221,7 +221,7 @@ def second_read(
             off = row_squares(units - first.direction_means[of[mine]]) * nonzero
             directions += torch.bincount(of[mine], weights=off, minlength=K)
         if weight is not None:
-            hits = _decisions(rows, of, first, weight, bias)
+            hits = _decisions(rows, of, absolute, weight, bias)
             for total, hit in zip((nearest, right, agreeing), hits):
                 total += torch.bincount(of, weights=hit.double(), minlength=K)
         rows -= absolute[of]
@@ -237,22 +237,27 @@ def second_read(
         scatters=scatters.clamp_min(0) * several,
         direction_scatters=torch.where(tight, directions, first.direction_scatters) * several,
     )
+    mean_whitened = float(exact.class_weights(within) @ (whitened.clamp_min(0) * several / exact.counts))
     if weight is None:
-        return SecondRead(exact, whitened.clamp_min(0) * several, None, None, None)
-    return SecondRead(exact, whitened.clamp_min(0) * several, nearest, right, agreeing)
+        return SecondRead(exact, mean_whitened, None, None, None)
+    return SecondRead(exact, mean_whitened, nearest, right, agreeing)
 
 
 def _decisions(
-    rows: Tensor, of: Tensor, moments: Moments, weight: Tensor, bias: Tensor | None
+    rows: Tensor, of: Tensor, means: Tensor, weight: Tensor, bias: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return three masks: nearest mean right, classifier right, classifier agrees with the nearest mean."""
-    centred = moments.centred("class")
-    about = rows - moments.global_mean("class")
-    # ||h - m||^2 = ||h||^2 - 2 <h, m> + ||m||^2, about the global mean so that an offset costs no digits.
-    nearest = (about @ centred.T - row_squares(centred) / 2).argmax(1)
-    logits = rows @ weight.T
+    nearest, logits = nearest_mean(rows, means), rows @ weight.T
     chosen = (logits if bias is None else logits + bias).argmax(1)
     return nearest == of, chosen == of, chosen == nearest
+
+
+def nearest_mean(rows: Tensor, means: Tensor) -> Tensor:
+    """Return the index of the nearest of the ``means`` (K, d) to each row; the first of equally near ones."""
+    centre = means.mean(0)
+    centred = means - centre
+    # ||h - m||^2 = ||h||^2 - 2 <h, m> + ||m||^2, about the centre so that an offset costs no digits.
+    return torch.addmm(-row_squares(centred) / 2, rows - centre, centred.T).argmax(1)
 
 
 def row_squares(rows: Tensor) -> Tensor:
