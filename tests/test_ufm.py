@@ -1,0 +1,338 @@
+"""The unconstrained feature model: objective, gradients, closed forms met by the solver, every documented error."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from ncbook.etf import etf_distance
+from ncbook.ufm import UFM
+
+EXACT = 1e-12  # float64 sums of at most a few thousand terms of order one
+
+
+def small_problems(extra_dims=3):
+    """Random problems on both sides of the threshold: K q from about 1e-3 to about 10."""
+
+    @st.composite
+    def build(draw):
+        K, n = draw(st.integers(2, 6)), draw(st.integers(1, 5))
+        d = draw(st.integers(K - 1, K + extra_dims))
+        decay = 10 ** draw(st.floats(-3.0, 0.0))
+        ratio = 10 ** draw(st.floats(-2.0, 2.0))
+        bias_decay = draw(st.sampled_from([0.0, 0.02]))
+        return UFM(K, n, d, decay * ratio, decay / ratio, bias_decay)
+
+    return build()
+
+
+# The objective and its gradient
+
+
+def test_objective_is_the_written_formula():
+    problem = UFM(3, 2, 4, 0.2, 0.03, 0.5)
+    W, H, b = (t.numpy() for t in problem.random_point(1))
+    logits = H @ W.T + b
+    own = logits[np.arange(6), [0, 0, 1, 1, 2, 2]]
+    cross_entropy = np.mean(np.log(np.exp(logits).sum(axis=1)) - own)
+    by_hand = cross_entropy + 0.1 * (W**2).sum() + 0.015 * (H**2).sum() + 0.25 * (b**2).sum()
+    assert float(problem.objective(*map(torch.from_numpy, (W, H, b)))) == pytest.approx(by_hand, abs=EXACT)
+
+
+def test_objective_at_zero_is_log_of_the_number_of_classes():
+    problem = UFM(7, 3, 2, 0.2, 0.03)
+    assert float(problem.objective(*problem.random_point(scale=0.0))) == pytest.approx(math.log(7), abs=EXACT)
+
+
+@given(problem=small_problems(), seed=st.integers(0, 1000), scale=st.sampled_from([0.1, 1.0, 4.0]))
+@settings(max_examples=25, deadline=None)
+def test_gradient_formula_is_autograd(problem, seed, scale):
+    point = [t.requires_grad_() for t in problem.random_point(seed, scale)]
+    automatic = torch.autograd.grad(problem.objective(*point), point)
+    formula = problem.gradient(*(t.detach() for t in point))
+    for mine, theirs in zip(formula, automatic):
+        assert torch.allclose(mine, theirs, rtol=0, atol=EXACT)
+
+
+def test_residual_keeps_its_digits_when_the_fit_is_almost_perfect():
+    # Margin 40: 1 - p_y = 2 e^-40 is far below the spacing of floats near 1, and must not be rounded to zero.
+    problem = UFM(3, 1, 3, 1e-3, 1e-3)
+    W, H = math.sqrt(40) * torch.eye(3, dtype=torch.float64), math.sqrt(40) * torch.eye(3, dtype=torch.float64)
+    G = problem.residual(W, H, torch.zeros(3, dtype=torch.float64))
+    assert G[0, 0].item() == pytest.approx(-2 * math.exp(-40) / 3, rel=1e-12)
+
+
+@given(problem=small_problems(), seed=st.integers(0, 100))
+@settings(max_examples=15, deadline=None)
+def test_objective_is_unchanged_by_rotation_and_class_relabelling(problem, seed):
+    W, H, b = problem.random_point(seed)
+    rotation, _ = torch.linalg.qr(torch.randn(problem.feature_dim, problem.feature_dim, dtype=torch.float64))
+    order = torch.randperm(problem.num_classes)
+    by_class = H.view(problem.num_classes, problem.samples_per_class, -1)[order].flatten(0, 1)
+    f = float(problem.objective(W, H, b))
+    assert float(problem.objective(W @ rotation, H @ rotation, b)) == pytest.approx(f, abs=EXACT)
+    assert float(problem.objective(W[order], by_class, b[order])) == pytest.approx(f, abs=EXACT)
+
+
+# The closed form
+
+
+def test_optimum_of_the_worked_example():
+    optimum = UFM(4, 5, 4, 5e-3, 1e-3).optimum()
+    assert optimum.value == pytest.approx(0.0943616937, abs=5e-11)
+    assert optimum.weight_norm == pytest.approx(3.96240, abs=5e-6)
+
+
+@given(problem=small_problems(), nonnegative=st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_optimum_is_a_critical_point_with_the_value_and_margin_it_says(problem, nonnegative):
+    assume(problem.feature_dim >= problem.num_classes - (not nonnegative))
+    best = problem.optimum(nonnegative=nonnegative)
+    assert float(problem.objective(best.W, best.H, best.b)) == pytest.approx(best.value, abs=EXACT)
+    dW, dH, db = problem.gradient(best.W, best.H, best.b)
+    if nonnegative:  # a coordinate held at zero may want to go below it, none may want to rise
+        assert bool((best.H >= 0).all()) and bool((dH[best.H == 0] >= -EXACT).all())
+        dH = dH[best.H > 0]
+    assert max(float(g.abs().max()) if g.numel() else 0.0 for g in (dW, dH, db)) < EXACT
+    logits = best.H @ best.W.T + best.b
+    own = logits.gather(1, problem.labels[:, None])
+    wrong = logits.scatter(1, problem.labels[:, None], -math.inf).max(dim=1, keepdim=True).values
+    assert torch.allclose(own - wrong, torch.full_like(own, best.margin), rtol=0, atol=1e-11)
+    assert torch.allclose(best.W.square().sum(dim=1), torch.tensor(best.weight_norm, dtype=torch.float64), atol=1e-10)
+
+
+@given(problem=small_problems(), seed=st.integers(0, 10_000))
+@settings(max_examples=40, deadline=None)
+def test_solver_meets_the_closed_form_on_both_sides_of_the_threshold(problem, seed):
+    best, found = problem.optimum(), problem.solve(seed)
+    # 1e-10 is what the book promises; the solver stops at gradients near 1e-11.
+    assert found.value == pytest.approx(best.value, abs=1e-10)
+    assert (best.margin > 0) == problem.collapses
+    if best.margin > 0.1:  # away from the threshold the minimum is sharp and the point itself is found
+        assert etf_distance(found.W) < 1e-4
+        assert torch.allclose(found.b, found.b.mean().expand_as(found.b), atol=1e-4)
+
+
+@pytest.mark.parametrize("bias_decay", [0.0, 0.1])
+@pytest.mark.parametrize("below", [-1e-9, -1e-3, 0.0, 1e-3])
+def test_solver_meets_the_closed_form_next_to_the_threshold(below, bias_decay):
+    # K q = 1 + below; the minimum is flat to fourth order here, which is where a solver has it hardest.
+    decay = (1 + below) / (3 * math.sqrt(4))
+    problem = UFM(3, 4, 5, decay, decay, bias_decay)
+    assert problem.collapses == (below < 0)
+    for seed in range(4):
+        assert problem.solve(seed).value == pytest.approx(problem.optimum().value, abs=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("K", "n", "decays"),
+    [(5, 2, (1e-8, 1.0)), (5, 2, (1.0, 1e-8)), (10, 3, (1e-8, 1e-8)), (2, 50, (1e-2, 1e-5)), (100, 1, (1e-4, 1e-3))],
+)
+def test_solver_meets_the_closed_form_for_extreme_decays_and_many_classes(K, n, decays):
+    problem = UFM(K, n, K - 1, *decays)
+    assert problem.solve(1).value == pytest.approx(problem.optimum().value, abs=1e-10)
+
+
+def test_margin_is_accurate_just_above_the_threshold():
+    # K q = 1 - 1e-9: s = log(1 + (1 - K q)/q) = K (1 - K q) to first order.
+    q = (1 - 1e-9) / 4
+    margin = UFM(4, 1, 3, q, q).optimum().margin
+    assert margin == pytest.approx(4e-9, rel=1e-6)
+
+
+@pytest.mark.parametrize("nonnegative", [False, True])
+def test_optimum_survives_decays_whose_product_underflows(nonnegative):
+    best = UFM(3, 2, 3, 1e-200, 1e-200).optimum(nonnegative=nonnegative)
+    # s = -log q up to terms far below round-off, with q = sqrt(2) 1e-200 (and the price's constant in the orthant).
+    constant = math.log(2 / math.sqrt(6)) if nonnegative else 0.0
+    assert best.margin == pytest.approx(200 * math.log(10) - math.log(2) / 2 + constant, rel=1e-14)
+    assert bool(torch.isfinite(best.W).all()) and bool(torch.isfinite(best.H).all())
+
+
+def test_margin_formula_has_no_seam():
+    # Two expressions meet at q = 1e-8; the margin must fall smoothly through it.
+    margins = [UFM(3, 1, 2, q, q).optimum().margin for q in (0.999999e-8, 1.000001e-8)]
+    assert margins[0] - margins[1] == pytest.approx(2e-6, rel=1e-6)
+
+
+@pytest.mark.parametrize("d", [3, 4, 8])
+def test_value_does_not_depend_on_the_dimension_beyond_the_frame_s(d):
+    assert UFM(4, 5, d, 5e-3, 1e-3).optimum().value == UFM(4, 5, 3, 5e-3, 1e-3).optimum().value
+
+
+def test_below_the_frame_s_dimension_the_solver_stays_above_the_value():
+    # Five vectors cannot form a simplex ETF in three dimensions: the values of a separate calculation, six digits.
+    values = [min(UFM(5, 2, d, 0.01, 0.01).solve(seed).value for seed in range(5)) for d in (3, 4)]
+    assert values[0] > values[1] + 1e-3
+    assert values[1] == pytest.approx(UFM(5, 2, 4, 0.01, 0.01).optimum().value, abs=1e-10)
+
+
+@pytest.mark.parametrize("nonnegative", [False, True])
+def test_generator_turns_the_frame_and_keeps_the_value(nonnegative):
+    problem = UFM(3, 2, 6, 0.01, 0.02)
+    draw = lambda seed: problem.optimum(nonnegative=nonnegative, generator=torch.Generator().manual_seed(seed))
+    assert torch.equal(draw(0).W, draw(0).W) and not torch.allclose(draw(0).W, draw(1).W)
+    for seed in (0, 1):
+        turned = draw(seed)
+        assert float(problem.objective(turned.W, turned.H, turned.b)) == pytest.approx(turned.value, abs=EXACT)
+        assert not nonnegative or bool((turned.H >= 0).all())
+
+
+# Non-negative features
+
+
+@given(
+    K=st.integers(2, 5),
+    n=st.integers(1, 4),
+    log_decay=st.floats(-3.0, -0.3),
+    log_ratio=st.floats(-1.0, 1.0),
+    bias_decay=st.sampled_from([0.0, 0.01]),
+    seed=st.integers(0, 10_000),
+)
+@settings(max_examples=25, deadline=None)
+def test_nonnegative_solver_never_beats_the_closed_form_and_meets_it(K, n, log_decay, log_ratio, bias_decay, seed):
+    decay, ratio = 10**log_decay, 10**log_ratio
+    problem = UFM(K, n, K + 3, decay * ratio, decay / ratio, bias_decay)
+    best = problem.optimum(nonnegative=True).value
+    # Several starts: the non-negative problem has points where a single run may stick.
+    values = [problem.solve(seed + i, nonnegative=True).value for i in range(3)]
+    assert min(values) >= best - 1e-12
+    assert min(values) == pytest.approx(best, abs=1e-9)
+
+
+def test_nonnegative_class_means_are_orthogonal_and_centred_ones_an_etf():
+    best = UFM(4, 3, 6, 0.01, 0.01).optimum(nonnegative=True)
+    means = best.H.view(4, 3, 6).mean(dim=1)
+    gram = means @ means.T
+    assert torch.allclose(gram, gram[0, 0] * torch.eye(4, dtype=torch.float64), atol=EXACT)
+    assert etf_distance(means - means.mean(dim=0)) < EXACT
+    assert etf_distance(best.W) < EXACT
+
+
+@pytest.mark.parametrize("K", [2, 3, 10])
+def test_nonnegative_threshold_is_lower(K):
+    # Zero is optimal from K q = sqrt((K - 1)/K) on: q = decay for one sample and equal decays.
+    edge = math.sqrt((K - 1) / K) / K
+    assert UFM(K, 1, K, edge * (1 - 1e-6), edge * (1 - 1e-6)).optimum(nonnegative=True).margin > 0
+    beyond = UFM(K, 1, K, edge * (1 + 1e-6), edge * (1 + 1e-6))
+    nothing = beyond.optimum(nonnegative=True)
+    assert nothing.margin == 0 and nothing.value == pytest.approx(math.log(K), abs=EXACT)
+    assert beyond.collapses  # the free problem still does
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_two_nonnegative_classes_with_a_free_bias_have_a_family_of_optima(share):
+    # b_0 - b_1 = t s moves the margin from one class's feature to the other's; at t = 1 class 0 has no feature at all.
+    problem = UFM(2, 3, 2, 0.01, 0.02)
+    best = problem.optimum(nonnegative=True)
+    s, length2 = best.margin, float(best.H[0].square().sum())
+    squared = torch.tensor([1 - share, 1 + share], dtype=torch.float64) * length2
+    M = torch.diag(squared.sqrt())
+    alpha = s / length2
+    W, H = alpha * (M - M.mean(dim=0)), M.repeat_interleave(3, dim=0)
+    b = torch.tensor([share * s / 2, -share * s / 2], dtype=torch.float64)
+    assert float(problem.objective(W, H, b)) == pytest.approx(best.value, abs=EXACT)
+
+
+# The solver as a tool
+
+
+def test_solve_is_reproducible_and_its_history_descends():
+    problem = UFM(3, 4, 3, 0.01, 0.01)
+    one, two = problem.solve(3), problem.solve(3)
+    assert torch.equal(one.W, two.W) and one.history == two.history
+    assert one.history[0] == pytest.approx(float(problem.objective(*problem.random_point(3))), abs=EXACT)
+    assert all(later <= earlier + 1e-15 for earlier, later in zip(one.history, one.history[1:]))
+    assert one.value == pytest.approx(float(problem.objective(one.W, one.H, one.b)), abs=EXACT)
+    assert one.gradient_norm < 1e-8
+
+
+def test_solve_stays_at_a_critical_start_and_leaves_any_other():
+    problem = UFM(3, 4, 3, 0.01, 0.01)
+    assert problem.solve(start=problem.random_point(scale=0.0)).value == pytest.approx(math.log(3), abs=EXACT)
+    assert problem.solve(start=problem.random_point(scale=1e-3)).value < 1.0
+
+
+def test_max_iterations_bounds_the_work():
+    assert len(UFM(4, 4, 4, 1e-3, 1e-3).solve(max_iterations=5).history) <= 6
+
+
+def test_nonnegative_start_is_reflected():
+    problem = UFM(3, 2, 4, 0.01, 0.01)
+    found = problem.solve(0, nonnegative=True, max_iterations=1)
+    W, H, b = problem.random_point(0)
+    assert found.history[0] == pytest.approx(float(problem.objective(W, H.abs(), b)), abs=EXACT)
+    assert bool((found.H >= 0).all())
+
+
+def test_labels_and_counts():
+    problem = UFM(3, 2, 4, 0.1, 0.1)
+    assert problem.labels.tolist() == [0, 0, 1, 1, 2, 2] and problem.labels.dtype == torch.int64
+    assert problem.num_samples == 6
+
+
+# Every documented error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((1, 2, 3, 0.1, 0.1), "num_classes must be an integer >= 2, got 1"),
+        ((2.5, 2, 3, 0.1, 0.1), "num_classes must be an integer"),
+        ((3, 0, 3, 0.1, 0.1), "samples_per_class must be an integer >= 1, got 0"),
+        ((3, 2, 0, 0.1, 0.1), "feature_dim must be an integer >= 1, got 0"),
+        ((3, 2, 3, -0.1, 0.1), "weight_decay must be a finite number >= 0, got -0.1"),
+        ((3, 2, 3, 0.1, math.nan), "feature_decay must be a finite number >= 0"),
+        ((3, 2, 3, 0.1, 0.1, math.inf), "bias_decay must be a finite number >= 0"),
+    ],
+)
+def test_bad_problems_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        UFM(*arguments)
+
+
+@pytest.mark.parametrize("method", ["objective", "gradient", "residual", "check_point"])
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_bad_points_are_refused_by_name(method, at):
+    problem = UFM(3, 2, 4, 0.1, 0.1)
+    name = "WHb"[at]
+    point = list(problem.random_point())
+    point[at] = point[at][:-1]
+    with pytest.raises(ValueError, match=f"^{name} must be"):
+        getattr(problem, method)(*point)
+    point = list(problem.random_point())
+    point[at].view(-1)[0] = math.nan
+    with pytest.raises(ValueError, match=f"^{name} must be finite, got nan"):
+        getattr(problem, method)(*point)
+
+
+def test_optimum_refuses_a_dimension_without_room():
+    with pytest.raises(ValueError, match="feature_dim must be >= 4 for a simplex ETF of 5 classes, got 3"):
+        UFM(5, 2, 3, 0.01, 0.01).optimum()
+    with pytest.raises(ValueError, match="feature_dim must be >= 5 for an orthogonal frame of 5 classes, got 4"):
+        UFM(5, 2, 4, 0.01, 0.01).optimum(nonnegative=True)
+
+
+@pytest.mark.parametrize("method", ["optimum", "solve"])
+def test_zero_decay_is_refused_where_no_minimum_is_attained(method):
+    for decays, name in (((0.0, 0.1), "weight_decay"), ((0.1, 0.0), "feature_decay")):
+        with pytest.raises(ValueError, match=f"{name} must be > 0 for {method}"):
+            getattr(UFM(3, 2, 4, *decays), method)()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seed": -1}, "seed must be an integer >= 0"),
+        ({"scale": math.inf}, "scale must be a finite number"),
+        ({"scale": 1e200}, "start must have a finite objective"),
+        ({"max_iterations": 0}, "max_iterations must be an integer >= 1"),
+        ({"start": (torch.zeros(3, 4), torch.zeros(6, 4), torch.zeros(2))}, r"b must be \(K=3\), got \(2,\)"),
+    ],
+)
+def test_bad_solver_options_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        UFM(3, 2, 4, 0.1, 0.1).solve(**options)
