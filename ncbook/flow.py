@@ -1,8 +1,8 @@
 """Gradient flow on a two-layer ReLU network as an ordinary differential equation, out to ``log t`` in the thousands.
 
 Two things make that possible. The loss and its gradient are kept as logarithms, so a loss of ``exp(-10000)`` does not
-underflow; and the clock is changed to ``d tau = L / L(0) dt``, in which the flow is that of ``log L`` and speeds up
-as the loss falls. An adaptive Runge-Kutta method (scipy's ``RK45``) then integrates the flow itself, not a large-step
+underflow; and the clock is changed to ``d tau = L dt``, in which the flow is ``d theta / d tau = -grad log L`` and never
+slows down as the loss falls. An adaptive Runge-Kutta method (scipy's ``RK45``) then integrates the flow itself, not a large-step
 imitation of it.
 """
 
@@ -103,13 +103,12 @@ class Clocked:
     def __call__(self, _: float, state: Array) -> Array:
         W, V = self.weights(state)
         value, pull, features = self.evaluate(W, V)
-        scale = np.exp(self.log_start)
         velocity = np.empty_like(state)
         dW, dV = self.weights(velocity)
-        dW[:] = scale * ((pull @ V) * (features > 0)).T @ self.inputs
-        dV[:] = scale * pull.T @ features
-        # dt / d tau = L(0) / L, and d log(1 + t) = dt / (1 + t): the exponent stays moderate where t itself overflows.
-        velocity[-1] = np.exp(min(self.log_start - value - state[-1], 50.0))
+        dW[:] = ((pull @ V) * (features > 0)).T @ self.inputs
+        dV[:] = pull.T @ features
+        # dt / d tau = 1 / L, and d log(1 + t) = dt / (1 + t): the exponent stays moderate where t itself overflows.
+        velocity[-1] = np.exp(min(-value - state[-1], 50.0))
         return velocity
 
 

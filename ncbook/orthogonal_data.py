@@ -138,7 +138,8 @@ def orthogonal_data(
     """Draw random data whose separability is exactly ``(mu_s, mu_d)``, for any number of classes.
 
     Each sample is ``sqrt(1 - tau) c_k + sqrt(tau) z`` with class centres of pairwise cosine ``-rho`` and ``z`` uniform
-    on the sphere of a subspace of its class's own; ``tau`` and ``rho`` are solved for the two margins.
+    on the sphere of a subspace of its class's own, the first two of a class opposite; ``tau`` and ``rho`` follow from
+    the two margins. With equal norms the max-margin directions are the centres; unequal ``norms`` tilt them.
 
     Args:
         num_classes: K >= 2. samples_per_class: n >= 2.
@@ -151,8 +152,8 @@ def orthogonal_data(
         inputs (N, D) in float64 and labels (N,), ordered by class, ``N = K n``.
 
     Raises:
-        ValueError: for an argument out of range, or margins that no centres can meet: more than ``1/(K - 1)``
-            between different classes is impossible, and ``mu_s`` takes its part (the message says how much).
+        ValueError: for an argument out of range, or ``mu_d > (1 + mu_s) / (2 (K - 1))``, which no centres can meet
+            (no data set at all exceeds ``1/(K - 1)``).
 
     Source: constructed for this book; the bound ``mu_d <= 1/(K - 1)`` is proved in chapter 7.
     """
@@ -166,11 +167,12 @@ def orthogonal_data(
     y = torch.arange(K).repeat_interleave(n)
     own = (D - K) // K
     z = torch.nn.functional.normalize(torch.randn(K * n, own, generator=g, dtype=torch.float64), dim=1)
-    lowest = min(float((z[y == k] @ z[y == k].T).min()) for k in range(K))
-    tau = (1 - mu_s) / (1 - lowest)
+    # The first two of each class are antipodes: the smallest cosine in z is then exactly -1, which fixes tau.
+    z.view(K, n, own)[:, 1] = -z.view(K, n, own)[:, 0]
+    tau = (1 - mu_s) / 2
     if mu_d > (1 - tau) / (K - 1):
-        most = (1 - tau) / (K - 1)
-        raise ValueError(f"mu_d must be at most {most:.4f} for K={K} and mu_s={mu_s} in this draw, got {mu_d}")
+        room = f"(1 + mu_s) / (2 (K - 1)) = {(1 - tau) / (K - 1):.4f}"
+        raise ValueError(f"mu_d must be at most {room} for {K} classes and mu_s={mu_s}, got {mu_d}")
     X = torch.zeros(K * n, D, dtype=torch.float64)
     X[:, :K] = math.sqrt(1 - tau) * _centres(K, mu_d / (1 - tau))[y]
     for k in range(K):

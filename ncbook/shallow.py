@@ -153,7 +153,7 @@ def loss_and_gradient(
         ValueError: for a wrong shape, labels the network has no output for, or a loss that does not fit its outputs.
     """
     field = _field(network, inputs, labels, loss)
-    velocity = field(0.0, field.start) * math.exp(-field.log_start)
+    velocity = field(0.0, field.start)
     dW, dV = field.weights(velocity)
     return field.log_start, -torch.from_numpy(dW.copy()), -torch.from_numpy(dV.copy())
 
