@@ -19,16 +19,16 @@ ROOT = Path(__file__).resolve().parent.parent
 ADDRESS = re.compile(r"https://[A-Za-z0-9.-]+(/[A-Za-z0-9._-]+){2}")
 SETUP_MARK = "# Set-up: run me first."
 SETUP_CELL = '''\
-# Set-up: run me first. With the book's package at hand this does nothing; on Colab it installs it.
+# Set-up: run me first. Does nothing where the book's package is at hand.
 import importlib.util
 
 REPOSITORY = "{address}"
 if importlib.util.find_spec("ncbook") is None:
     if not REPOSITORY:
         raise ModuleNotFoundError(
-            "The package `ncbook` is not installed, and this copy of the book does not say where to get it: "
-            "its repository is not set yet. Install ncbook from a copy of the book's folder "
-            "(pip install PATH), or ask its maintainer to run `make repository URL=...`."
+            "The package ncbook is not installed, and this copy of the book does not "
+            "say where to get it: its repository is not set. Install ncbook from a copy "
+            "of the book's folder (pip install PATH), or run `make repository URL=...`."
         )
     %pip install --quiet "ncbook @ git+{{REPOSITORY}}"'''
 
