@@ -98,31 +98,29 @@ def centred(inputs: Tensor) -> Tensor:
 
 
 def separable_subset(inputs: Tensor, labels: Tensor) -> Tensor:
-    """Return the indices (M,) of an orthogonally separable subset, found by dropping the worst offender repeatedly.
+    """Return the sorted indices (M,) of an orthogonally separable subset, grown greedily with the classes taking turns.
 
-    Each pass drops the sample with the most violating pairs (the first of equals) until no pair violates. Greedy:
-    a larger separable subset may exist. Nothing is moved, so centre real data first.
+    A turn adds the sample of its class that agrees in sign with most samples still possible, and rules out those it
+    disagrees with. A larger separable subset may exist. Nothing is moved, so centre real data first.
 
-    Args and errors as in `separability`; also ``ValueError`` if a class is lost on the way.
+    Args and errors as in `separability`; also ``ValueError`` if a class gets no sample at all.
     """
     X, y = _checked(inputs, labels)
     cosines = _cosines(X)
-    same = y[:, None] == y[None, :]
-    bad = torch.where(same, cosines <= 0, cosines >= 0)
-    bad.fill_diagonal_(False)
-    keep = torch.ones(len(y), dtype=torch.bool)
-    counts = bad.sum(dim=1)
-    while int(counts.max()) > 0:
-        worst = int(counts.argmax())
-        keep[worst] = False
-        counts -= bad[worst].long()
-        counts[worst] = 0
-        bad[:, worst] = False
-        bad[worst] = False
-    lost = sorted(set(y.tolist()) - set(y[keep].tolist()))
+    agrees = torch.where(y[:, None] == y[None, :], cosines > 0, cosines < 0)
+    possible, kept = torch.ones(len(y), dtype=torch.bool), []
+    while bool(possible.any()):
+        for k in torch.unique(y):
+            candidates = (possible & (y == k)).nonzero()[:, 0]
+            if len(candidates):
+                best = int(candidates[agrees[candidates][:, possible].sum(dim=1).argmax()])
+                kept.append(best)
+                possible &= agrees[best]
+                possible[best] = False
+    lost = sorted(set(y.tolist()) - set(y[kept].tolist()))
     if lost:
-        raise ValueError(f"inputs must keep every class, but no separable subset was found with classes {lost}")
-    return keep.nonzero()[:, 0]
+        raise ValueError(f"inputs must keep every class, but the separable subset found has none of {lost}")
+    return torch.tensor(sorted(kept))
 
 
 def orthogonal_data(

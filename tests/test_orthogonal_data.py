@@ -115,7 +115,7 @@ def test_separable_subset_is_separable_and_keeps_every_class() -> None:
     kept = od.separable_subset(X, y)
     margins = od.separability(X[kept], y[kept])
     assert margins.mu_s > 0 and margins.mu_d > 0
-    assert len(torch.unique(y[kept])) == 3 and len(kept) > len(y) / 4
+    assert int(y[kept].bincount(minlength=3).min()) > 20
 
 
 def test_separable_subset_leaves_separable_data_alone() -> None:
@@ -124,9 +124,9 @@ def test_separable_subset_leaves_separable_data_alone() -> None:
 
 
 def test_separable_subset_reports_a_lost_class() -> None:
-    # The two samples of class 1 each conflict with all of class 0, and are the worst offenders.
+    # Both samples of class 1 conflict with all of class 0, which has the first turn.
     X = torch.tensor([[1.0, 0.1], [1.0, -0.1], [1.0, 0.2], [1.0, 0.0], [1.0, 0.3]], dtype=torch.float64)
-    with pytest.raises(ValueError, match=r"classes \[1\]"):
+    with pytest.raises(ValueError, match=r"none of \[1\]"):
         od.separable_subset(X, torch.tensor([0, 0, 0, 1, 1]))
 
 

@@ -97,18 +97,24 @@ def test_one_neuron_on_one_point_follows_the_closed_form() -> None:
 
 
 CASES = [
-    (2, "exponential", 0),
-    (2, "logistic", 1),
-    (2, None, 2),
-    (3, None, 0),
-    (3, None, 1),
-    (4, None, 0),
-    (4, None, 1),
+    (2, "exponential", 0, "random"),
+    (2, "exponential", 0, "semi_local"),
+    (2, "logistic", 1, "random"),
+    (2, "logistic", 1, "semi_local"),
+    (2, None, 2, "random"),
+    (2, None, 2, "semi_local"),
+    (3, None, 0, "random"),
+    (3, None, 0, "semi_local"),
+    (3, None, 1, "random"),
+    (3, None, 1, "semi_local"),
+    (4, None, 0, "random"),
+    (4, None, 0, "semi_local"),
+    (4, None, 1, "semi_local"),
+    (4, None, 2, "semi_local"),
 ]
 
 
-@pytest.mark.parametrize("start", ["random", "semi_local"])
-@pytest.mark.parametrize(("K", "loss", "seed"), CASES)
+@pytest.mark.parametrize(("K", "loss", "seed", "start"), CASES)
 def test_a_long_flow_meets_the_predicted_limit(K: int, loss: str | None, seed: int, start: str) -> None:
     X, y = problem(K, seed)
     outputs = 1 if loss else K
