@@ -34,10 +34,10 @@ class Recipe:
     """
 
     epochs: int
-    batch_size: int = 200
-    learning_rate: float = 0.1
+    batch_size: int = 128
+    learning_rate: float = 0.05
     momentum: float = 0.9
-    weight_decay: float = 5e-3
+    weight_decay: float = 5e-4
     schedule: Literal["constant", "cosine", "steps"] = "cosine"
 
     def __post_init__(self) -> None:
