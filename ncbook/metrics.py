@@ -174,7 +174,7 @@ def neural_collapse(
     if num_classes < 2:
         raise ValueError(f"labels must hold at least 2 classes, got {num_classes}")
     first = first_read(features, labels, num_classes)
-    between_map = whitener(first, between)
+    between_map = whitener(first.moments, between)
     second = second_read(features, labels, first, between_map.matrix, within, weight, bias)
     return report(second, between_map, weight, bias, within, between)
 
@@ -247,7 +247,7 @@ def report(
         between_condition=float(singular[0] / singular[-1]) if len(singular) else math.nan,
         num_samples=int(counts.sum()),
         num_classes=K,
-        feature_dim=moments.means.shape[1],
+        feature_dim=moments.offsets.shape[1],
         smallest_class=int(counts.min()),
         largest_class=int(counts.max()),
         within=within,
@@ -265,8 +265,8 @@ def _variability(read: SecondRead, between_map: Whitener, within: Averaging, bet
     collapsed = between_map.rank == 0
     none = math.nan if within_trace == 0 else math.inf
     between_trace = float(moments.class_weights(between) @ row_squares(moments.centred(between)))
-    seen = moments.direction_counts > 0
-    directional = weights[seen] @ (moments.direction_scatters / moments.direction_counts)[seen] / weights[seen].sum()
+    turns, sizes = moments.direction_scatters, moments.direction_counts
+    directional = turns.sum() / sizes.sum() if within == "sample" else (turns / sizes)[sizes > 0].mean()
     return {
         "nc1": none if collapsed else read.whitened / len(counts),
         "nc1_trace_quotient": none if collapsed else within_trace / between_trace,

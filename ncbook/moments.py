@@ -1,6 +1,6 @@
 """What collapse is computed from: class counts, means and scatters, read from features in two passes.
 
-Everything is accumulated in float64 about a reference point near the data, so neither a low-precision input nor a
+Everything is accumulated in float64 about a reference point in each class, so neither a low-precision input nor a
 large common offset costs digits, and no ``d x d`` matrix is formed. `ncbook.metrics` turns the result into NC1-NC4.
 """
 
@@ -14,6 +14,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ncbook.directions import deviations, unit_rows
+
 Averaging = Literal["class", "sample"]
 # 4 MB of float64 a block: large enough to keep the matrix products busy, small enough to stay in a CPU's cache.
 BLOCK_ENTRIES = 2**19
@@ -24,16 +26,15 @@ EPS = torch.finfo(torch.float64).eps
 class Moments:
     """First and second moments of labelled features, class by class, in float64.
 
-    ``means`` and everything built on it is relative to ``reference``, a point near the data: the difference of two
-    class means then keeps its digits however far the data lie from the origin.
+    Each class mean is a reference point, one of the class's own samples, plus an offset. The offset of a collapsed
+    class is tiny and keeps its digits, however far the class lies from the origin.
     """
 
     counts: Tensor  # (K,) samples a class
-    reference: Tensor  # (d,) the origin of `means`
-    means: Tensor  # (K, d) class means minus the reference
+    references: Tensor  # (K, d) a sample of each class
+    offsets: Tensor  # (K, d) class mean minus reference
     scatters: Tensor  # (K,) sum over the class of || h - class mean ||^2
     direction_counts: Tensor  # (K,) samples a class that are not zero, so have a direction
-    direction_means: Tensor  # (K, d) class means of h / ||h||
     direction_scatters: Tensor  # (K,) sum over the class of || h/||h|| - its class mean ||^2
 
     def class_weights(self, averaging: Averaging) -> Tensor:
@@ -42,18 +43,24 @@ class Moments:
             return torch.full_like(self.scatters, 1 / len(self.counts))
         return self.counts / self.counts.sum()
 
+    @property
+    def means(self) -> Tensor:
+        """The class means (K, d)."""
+        return self.references + self.offsets
+
     def centred(self, averaging: Averaging) -> Tensor:
-        """Return the class means (K, d) minus the global mean."""
-        return self.means - self.class_weights(averaging) @ self.means
+        """Return the class means (K, d) minus the global mean, free of a common offset's round-off."""
+        relative = (self.references - self.references[0]) + self.offsets
+        return relative - self.class_weights(averaging) @ relative
 
     def global_mean(self, averaging: Averaging) -> Tensor:
         """Return the global mean (d,)."""
-        return self.reference + self.class_weights(averaging) @ self.means
+        return self.class_weights(averaging) @ self.means
 
     @property
     def spread(self) -> float:
-        """Root-mean-square distance of the features from the reference, the scale of round-off."""
-        total = self.scatters.sum() + (self.counts * self.means.square().sum(1)).sum()
+        """Root-mean-square distance of the features from their mean, the scale of round-off."""
+        total = self.scatters.sum() + self.counts @ row_squares(self.centred("sample"))
         return math.sqrt(float(total / self.counts.sum()))
 
 
@@ -99,32 +106,6 @@ def sum_by_class(rows: Tensor, labels: Tensor, num_classes: int) -> Tensor:
     return sums.scatter_add_(0, labels[:, None].expand_as(rows), rows)
 
 
-def unit_rows(rows: Tensor, start: int = 0) -> tuple[Tensor, Tensor]:
-    """Return the rows divided by their norms (zero rows stay zero), and which rows are not zero.
-
-    Raises:
-        ValueError: naming the first sample with a NaN or an infinity, or whose norm over- or underflows float64.
-    """
-    norms = torch.linalg.vector_norm(rows, dim=1)
-    nonzero = norms > 0
-    if not bool((norms < 1e140).all()):
-        _report_bad_row(rows, norms, start)
-    if bool((norms[nonzero] < 1e-140).any()):
-        raise ValueError("features must not have norms below 1e-140, where squares underflow: rescale them")
-    return rows / torch.where(nonzero, norms, 1.0)[:, None], nonzero
-
-
-def _report_bad_row(rows: Tensor, norms: Tensor, start: int) -> None:
-    row = int((~(norms < 1e140)).nonzero()[0])
-    bad = (~torch.isfinite(rows[row])).nonzero()
-    if len(bad):
-        column = int(bad[0])
-        raise ValueError(
-            f"features must be finite, got {rows[row, column].item()} at sample {start + row}, coordinate {column}"
-        )
-    raise ValueError(f"features must have norms below 1e140, got {norms[row].item():.1e} at sample {start + row}")
-
-
 def check_classes(counts: Tensor) -> None:
     """Raise ``ValueError`` naming the first class without samples, if there is one."""
     empty = (counts == 0).nonzero()
@@ -135,24 +116,38 @@ def check_classes(counts: Tensor) -> None:
         )
 
 
-def first_read(features: Tensor, labels: Tensor, num_classes: int) -> Moments:
-    """Read the features once: counts, means, directions, and scatters that `second_read` makes exact."""
+def first_samples(labels: Tensor, num_classes: int) -> Tensor:
+    """Return the index of the first sample of each class (K,); ``len(labels)`` for a class without any."""
+    index = torch.arange(len(labels), device=labels.device)
+    return torch.full((num_classes,), len(labels), device=labels.device).scatter_reduce(0, labels, index, "amin")
+
+
+@dataclass(frozen=True)
+class FirstRead:
+    """What a first look tells; the scatters are only estimates, until `second_read`."""
+
+    moments: Moments
+    direction_means: Tensor  # (K, d) class means of h / ||h||
+
+
+def first_read(features: Tensor, labels: Tensor, num_classes: int) -> FirstRead:
+    """Read the features once: counts, means, directions."""
     counts = torch.bincount(labels, minlength=num_classes).double()
     check_classes(counts)
-    reference = features[0].double()
-    sums = torch.zeros(num_classes, features.shape[1], dtype=torch.float64, device=features.device)
-    unit_sums, unit_counts, squares = torch.zeros_like(sums), torch.zeros_like(counts), torch.zeros_like(counts)
+    references = features[first_samples(labels, num_classes)].double()
+    sums, unit_sums = torch.zeros_like(references), torch.zeros_like(references)
+    unit_counts, squares = torch.zeros_like(counts), torch.zeros_like(counts)
     for rows, of, start in blocks(features, labels):
         units, nonzero = unit_rows(rows, start)
         unit_sums += sum_by_class(units, of, num_classes)
         unit_counts += torch.bincount(of, weights=nonzero.double(), minlength=num_classes)
-        rows -= reference
+        rows -= references[of]
         sums += sum_by_class(rows, of, num_classes)
         squares += torch.bincount(of, weights=row_squares(rows), minlength=num_classes)
-    means, unit_means = sums / counts[:, None], unit_sums / unit_counts.clamp_min(1)[:, None]
-    scatters = (squares - counts * means.square().sum(1)).clamp_min(0)
-    unit_scatters = (unit_counts * (1 - unit_means.square().sum(1))).clamp_min(0)
-    return Moments(counts, reference, means, scatters, unit_counts, unit_means, unit_scatters)
+    offsets, unit_means = sums / counts[:, None], unit_sums / unit_counts.clamp_min(1)[:, None]
+    scatters = (squares - counts * row_squares(offsets)).clamp_min(0)
+    unit_scatters = (unit_counts * (1 - row_squares(unit_means))).clamp_min(0)
+    return FirstRead(Moments(counts, references, offsets, scatters, unit_counts, unit_scatters), unit_means)
 
 
 @dataclass(frozen=True)
@@ -201,41 +196,45 @@ class SecondRead:
 def second_read(
     features: Tensor,
     labels: Tensor,
-    first: Moments,
+    read: FirstRead,
     T: Tensor,
     within: Averaging,
     weight: Tensor | None = None,
     bias: Tensor | None = None,
 ) -> SecondRead:
     """Read the features again, about the class means of the first read."""
-    K = len(first.counts)
-    absolute, zeros = first.reference + first.means, torch.zeros_like(first.counts)
+    first, K = read.moments, len(read.moments.counts)
+    means, zeros = first.means, torch.zeros_like(first.counts)
     # 1 - ||mean direction||^2 keeps 11 digits until it is this small; only tighter classes need their residuals.
     tight = first.direction_scatters < 1e-5 * first.direction_counts
-    residual_sums, scatters, whitened = torch.zeros_like(first.means), zeros, zeros.clone()
-    directions, nearest, right, agreeing = (zeros.clone() for _ in range(4))
-    for rows, of, start in blocks(features, labels):
+    axes, turns = torch.nn.functional.normalize(read.direction_means, dim=1), torch.zeros_like(means)
+    residual_sums = torch.zeros_like(means)
+    scatters, whitened, directions, nearest, right, agreeing = (zeros.clone() for _ in range(6))
+    for rows, of, _ in blocks(features, labels):
         if bool(tight.any()):
-            mine = tight[of]
-            units, nonzero = unit_rows(rows[mine], start)
-            off = row_squares(units - first.direction_means[of[mine]]) * nonzero
-            directions += torch.bincount(of[mine], weights=off, minlength=K)
+            mine = (tight[of] & rows.any(1)).nonzero()[:, 0]
+            off = deviations(rows[mine], axes[of[mine]])
+            turns += sum_by_class(off, of[mine], K)
+            directions += torch.bincount(of[mine], weights=row_squares(off), minlength=K)
         if weight is not None:
-            hits = _decisions(rows, of, absolute, weight, bias)
+            hits = _decisions(rows, of, means, weight, bias)
             for total, hit in zip((nearest, right, agreeing), hits):
                 total += torch.bincount(of, weights=hit.double(), minlength=K)
-        rows -= absolute[of]
+        rows -= means[of]
         residual_sums += sum_by_class(rows, of, K)
         scatters += torch.bincount(of, weights=row_squares(rows), minlength=K)
         whitened += torch.bincount(of, weights=row_squares(rows @ T.T), minlength=K)
-    # The residuals of a rounded mean do not sum to zero; taking their mean out corrects both sums to second order.
+    # The residuals of a rounded mean do not sum to zero; taking their mean out corrects the sums to second order.
     scatters -= row_squares(residual_sums) / first.counts
     whitened -= row_squares(residual_sums @ T.T) / first.counts
-    several = first.counts > 1  # one sample has no scatter: exactly zero, not round-off
+    directions -= row_squares(turns) / first.direction_counts.clamp_min(1)
+    # One sample has no scatter: exactly zero, not round-off. Nor can a sum of squares be negative.
+    several = first.counts > 1
+    directions = torch.where(tight, directions.clamp_min(0), first.direction_scatters)
     exact = replace(
         first,
         scatters=scatters.clamp_min(0) * several,
-        direction_scatters=torch.where(tight, directions, first.direction_scatters) * several,
+        direction_scatters=directions * (first.direction_counts > 1),
     )
     mean_whitened = float(exact.class_weights(within) @ (whitened.clamp_min(0) * several / exact.counts))
     if weight is None:

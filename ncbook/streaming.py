@@ -16,6 +16,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from ncbook import checks
+from ncbook.directions import deviations, unit_rows
 from ncbook.metrics import NeuralCollapseReport, classifier_arguments, report
 from ncbook.moments import (
     Averaging,
@@ -25,13 +26,14 @@ from ncbook.moments import (
     blocks,
     check_classes,
     feature_matrix,
+    first_samples,
     nearest_mean,
     row_squares,
     sum_by_class,
-    unit_rows,
     whitener,
 )
 
+SUMS = ("counts", "direction_counts", "scatters", "direction_scatters", "judged", "right", "nearest", "agreeing")
 PANEL = 512  # columns of the scatter matrix updated at a time; only panels on and above the diagonal are
 
 
@@ -47,21 +49,21 @@ class Parts:
     right: Tensor  # (K,) of those, samples the classifier got right
     nearest: Tensor  # (K,) samples nearest to the given mean of their own class
     agreeing: Tensor  # (K,) samples whose classifier decision is the class of the nearest given mean
-    reference: Tensor  # (d,) the origin of `means`
-    means: Tensor  # (K, d)
-    direction_means: Tensor  # (K, d)
+    references: Tensor  # (K, d) the first sample of each class
+    offsets: Tensor  # (K, d) class mean minus reference
+    direction_offsets: Tensor  # (K, d) class mean of h/||h||, minus the direction of the reference
     scatter: Tensor  # (d, d) scatter within classes; only panels on and above the diagonal are kept
 
     @staticmethod
     def size(num_classes: int, feature_dim: int) -> int:
         """Return the length of the packed vector."""
-        return 8 * num_classes + feature_dim * (1 + 2 * num_classes + feature_dim)
+        return 8 * num_classes + feature_dim * (3 * num_classes + feature_dim)
 
     @classmethod
     def of(cls, packed: Tensor, num_classes: int, feature_dim: int) -> Parts:
         """Return views into ``packed``."""
         K, d = num_classes, feature_dim
-        shapes = [(K,)] * 8 + [(d,), (K, d), (K, d), (d, d)]
+        shapes = [(K,)] * 8 + [(K, d)] * 3 + [(d, d)]
         lengths = [torch.Size(shape).numel() for shape in shapes]
         return cls(*(part.view(shape) for part, shape in zip(packed.split(lengths), shapes)))
 
@@ -84,23 +86,29 @@ def merge(stacked: Tensor, num_classes: int, feature_dim: int, row_scales: Tenso
     parts = [p for p in (Parts.of(row, num_classes, feature_dim) for row in stacked) if bool(p.counts.any())]
     if not parts:
         return merged
-    into.reference.copy_(parts[0].reference)
-    sums = ("counts", "direction_counts", "scatters", "direction_scatters", "judged", "right", "nearest", "agreeing")
-    for name in sums:
+    for name in SUMS:
         getattr(into, name).copy_(torch.stack([getattr(p, name) for p in parts]).sum(0))
-    for p in parts:
+    for p in reversed(parts):  # a class's reference is that of the first part that has one
+        into.references.copy_(torch.where((p.counts > 0)[:, None], p.references, into.references))
+    offsets, turns = [], []
+    for p in parts:  # both measured from the merged references, and weighted
+        offsets.append(p.offsets + (p.references - into.references) * (p.counts > 0)[:, None])
+        turns.append(p.direction_offsets + (axes_of(p) - axes_of(into)) * (p.counts > 0)[:, None])
         into.scatter.add_(p.scatter)
-        into.means.add_(p.counts[:, None] * (p.means + (p.reference - into.reference)))
-        into.direction_means.add_(p.direction_counts[:, None] * p.direction_means)
-    into.means.div_(into.counts.clamp_min(1)[:, None])
-    into.direction_means.div_(into.direction_counts.clamp_min(1)[:, None])
-    for p in parts:
-        delta = p.counts.sqrt()[:, None] * (p.means + (p.reference - into.reference) - into.means)
-        turn = p.direction_counts.sqrt()[:, None] * (p.direction_means - into.direction_means)
+        into.offsets.add_((p.counts / into.counts.clamp_min(1))[:, None] * offsets[-1])
+        share = p.direction_counts / into.direction_counts.clamp_min(1)
+        into.direction_offsets.add_(share[:, None] * turns[-1])
+    for p, offset, turn in zip(parts, offsets, turns):
+        delta = p.counts.sqrt()[:, None] * (offset - into.offsets)
         into.scatters.add_(row_squares(delta))
-        into.direction_scatters.add_(row_squares(turn))
+        into.direction_scatters.add_(p.direction_counts * row_squares(turn - into.direction_offsets))
         add_gram(into.scatter, delta if row_scales is None else delta * row_scales.to(delta.device)[:, None])
     return merged
+
+
+def axes_of(parts: Parts) -> Tensor:
+    """Return the directions of the references (K, d); zero for a zero reference."""
+    return torch.nn.functional.normalize(parts.references, dim=1, eps=1e-140)
 
 
 class _Opaque:
@@ -115,7 +123,7 @@ class NeuralCollapse(Metric):
 
     The same numbers as `ncbook.metrics.neural_collapse`, whatever the batches, their order, and the number of
     processes. Each sample costs one row of a ``d x N by N x d`` product in float64. The state takes
-    ``8 (d^2 + 2 K d)`` bytes; synchronising gathers one state from each process.
+    ``8 (d^2 + 3 K d)`` bytes; synchronising gathers one state from each process.
 
     ``nc4`` and ``nearest_mean_accuracy`` compare each sample with the *final* class means, which a single pass does
     not know: they are ``None``, unless the means are given (`class_means` of an earlier pass) to compare with.
@@ -192,8 +200,6 @@ class NeuralCollapse(Metric):
         for rows, _, start in blocks(features, labels):  # look before changing anything
             unit_rows(rows, start)
         parts = self._parts()
-        if not bool(parts.counts.any()):
-            parts.reference.copy_(features[0])
         decisions = None if logits is None else logits.detach().argmax(1).to(features.device)
         # At least 1024 rows a product: every product reads and writes the d x d matrix once.
         for rows, of, start in blocks(features, labels, at_least=1024):
@@ -223,11 +229,10 @@ class NeuralCollapse(Metric):
         weight, bias = classifier_arguments(weight, bias, self.feature_dim, parts.counts.device, self.num_classes)
         moments = Moments(
             parts.counts,
-            parts.reference,
-            parts.means,
+            parts.references,
+            parts.offsets,
             parts.scatters,
             parts.direction_counts,
-            parts.direction_means,
             parts.direction_scatters,
         )
         between_map = whitener(moments, self.between)
@@ -248,9 +253,9 @@ class NeuralCollapse(Metric):
 
     @property
     def class_means(self) -> Tensor:
-        """The class means so far (K, d), float64, of this process; classes not seen are at the first sample."""
+        """The class means so far (K, d), float64, of this process; zero for a class without samples."""
         parts = self._parts()
-        return parts.reference + parts.means
+        return parts.references + parts.offsets
 
     def _parts(self) -> Parts:
         if self.state.dtype != torch.float64:
@@ -286,27 +291,40 @@ class NeuralCollapse(Metric):
         ``z = h - a - (1 - sqrt(n_a / (n_a + n_b))) (b - a)``.
         """
         K = self.num_classes
-        units, nonzero = unit_rows(rows)
-        new = torch.bincount(labels, weights=nonzero.double(), minlength=K)
-        mean = sum_by_class(units, labels, K) / new.clamp_min(1)[:, None]
-        off = row_squares(units - mean[labels]) * nonzero
-        share = new / (parts.direction_counts + new).clamp_min(1)
-        turn = mean - parts.direction_means
-        parts.direction_scatters.add_(torch.bincount(labels, weights=off, minlength=K))
-        parts.direction_scatters.add_(parts.direction_counts * share * row_squares(turn))
-        parts.direction_means.add_(share[:, None] * turn)
-        parts.direction_counts.add_(new)
+        samples = torch.bincount(labels, minlength=K).double()
+        fresh = ((parts.counts == 0) & (samples > 0)).nonzero()[:, 0]
+        parts.references[fresh] = rows[first_samples(labels, K)[fresh]]
+        self._fold_directions(parts, rows, labels)
 
-        new = torch.bincount(labels, minlength=K).double()
-        rows -= parts.reference
-        share = new / (parts.counts + new).clamp_min(1)
-        shift = (sum_by_class(rows, labels, K) / new.clamp_min(1)[:, None] - parts.means) * (new > 0)[:, None]
-        rows -= (parts.means + (1 - (1 - share).sqrt())[:, None] * shift)[labels]
+        rows -= parts.references[labels]
+        share = samples / (parts.counts + samples).clamp_min(1)
+        shift = sum_by_class(rows, labels, K) / samples.clamp_min(1)[:, None] - parts.offsets
+        shift *= (samples > 0)[:, None]
+        rows -= (parts.offsets + (1 - (1 - share).sqrt())[:, None] * shift)[labels]
         parts.scatters.add_(torch.bincount(labels, weights=row_squares(rows), minlength=K))
-        parts.means.add_(share[:, None] * shift)
-        parts.counts.add_(new)
+        parts.offsets.add_(share[:, None] * shift)
+        parts.counts.add_(samples)
         scales = self._row_scales()
         add_gram(parts.scatter, rows if scales is None else rows.mul_(scales.to(rows.device)[labels][:, None]))
+
+    def _fold_directions(self, parts: Parts, rows: Tensor, labels: Tensor) -> None:
+        """Add the directions of rows (B, d), measured from those of the references, to their moments."""
+        K, axes = self.num_classes, axes_of(parts)
+        units, nonzero = unit_rows(rows)
+        turns = units - axes[labels]
+        near = ((row_squares(turns) < 1e-6) & nonzero).nonzero()[:, 0]  # digits are lost below: compute them again
+        if len(near):
+            turns[near] = deviations(rows[near], axes[labels[near]])
+        turns *= nonzero[:, None]
+        samples = torch.bincount(labels, weights=nonzero.double(), minlength=K)
+        mean = sum_by_class(turns, labels, K) / samples.clamp_min(1)[:, None]
+        share = samples / (parts.direction_counts + samples).clamp_min(1)
+        shift = (mean - parts.direction_offsets) * (samples > 0)[:, None]
+        off = row_squares(turns - mean[labels]) * nonzero
+        parts.direction_scatters.add_(torch.bincount(labels, weights=off, minlength=K))
+        parts.direction_scatters.add_(parts.direction_counts * share * row_squares(shift))
+        parts.direction_offsets.add_(share[:, None] * shift)
+        parts.direction_counts.add_(samples)
 
     def _wrap_compute(self, compute: Callable) -> Callable:
         """Keep torchmetrics' synchronisation around `compute`, and its hands off the frozen report."""

@@ -1,0 +1,85 @@
+"""Directions of feature vectors, and their differences to full relative precision.
+
+Once a class lies on a ray to within 1e-9, two of its unit vectors agree in all but seven digits, and so their
+difference has only seven correct ones. `deviations` computes that difference from the data without losing any.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def unit_rows(rows: Tensor, start: int = 0) -> tuple[Tensor, Tensor]:
+    """Return the rows divided by their norms (zero rows stay zero), and which rows are not zero.
+
+    Args:
+        rows: (B, d), float64.
+        start: index of the first row, for the error.
+
+    Raises:
+        ValueError: naming the first sample with a NaN or an infinity, or whose norm over- or underflows float64.
+    """
+    norms = torch.linalg.vector_norm(rows, dim=1)
+    if not bool((norms < 1e140).all()):
+        _report_bad_row(rows, norms, start)
+    nonzero = norms > 0
+    smallest = norms.clamp_min(1e-140)
+    if not torch.equal(torch.where(nonzero, norms, smallest), smallest):
+        raise ValueError("features must not have norms below 1e-140, where squares underflow: rescale them")
+    return rows / smallest[:, None], nonzero
+
+
+def _report_bad_row(rows: Tensor, norms: Tensor, start: int) -> None:
+    row = int((~(norms < 1e140)).nonzero()[0])
+    bad = (~torch.isfinite(rows[row])).nonzero()
+    if len(bad):
+        column = int(bad[0])
+        raise ValueError(
+            f"features must be finite, got {rows[row, column].item()} at sample {start + row}, coordinate {column}"
+        )
+    raise ValueError(f"features must have norms below 1e140, got {norms[row].item():.1e} at sample {start + row}")
+
+
+def deviations(rows: Tensor, axes: Tensor) -> Tensor:
+    """Return ``h / ||h|| - c`` for each row ``h`` and its axis ``c``, each entry small but right.
+
+    With ``p = <c, h>`` and ``e = (h - p c) / p``, ``h / ||h||`` is ``(c + e) / ||c + e||``. The product ``p c`` is
+    kept to twice the precision, so ``e`` is right to its own last digit; so is ``||c + e|| - 1``, from
+    ``||c + e||^2 - 1 = (||c||^2 - 1) + 2 <c, e> + ||e||^2``.
+
+    Args:
+        rows: (B, d), float64, each within 60 degrees of its axis.
+        axes: (B, d), float64, unit vectors up to rounding.
+
+    Source: Dekker (1971), the product of two numbers to twice their precision.
+    """
+    along = (rows * axes).sum(1, keepdim=True)
+    high, low = _product(along, axes)
+    e = (rows - high - low) / along
+    excess = _norm_excess(axes) + 2 * (axes * e).sum(1, keepdim=True) + e.square().sum(1, keepdim=True)
+    growth = excess / (1 + (1 + excess).sqrt())
+    return (e - growth * axes) / (1 + growth)
+
+
+def _product(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Return ``a b`` exactly, as a rounded product and its rounding error."""
+    (a1, a2), (b1, b2) = _halves(a), _halves(b)
+    product = a * b
+    return product, a2 * b2 - (((product - a1 * b1) - a2 * b1) - a1 * b2)
+
+
+def _halves(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Split each number into two of at most 26 bits, whose products are exact."""
+    scaled = x * (2.0**27 + 1)
+    high = scaled - (scaled - x)
+    return high, x - high
+
+
+def _norm_excess(axes: Tensor) -> Tensor:
+    """Return ``||c||^2 - 1``, a number near 1e-16, to several digits."""
+    squares, errors = _product(axes, axes)
+    # Multiples of 2^-40 that add up to about one are summed exactly; what they leave out is tiny.
+    coarse = (squares + 1.5 * 2**12) - 1.5 * 2**12
+    fine = (squares - coarse) + errors
+    return (coarse.sum(1, keepdim=True) - 1) + fine.sum(1, keepdim=True)
