@@ -7,6 +7,7 @@ where asked for, and a test half that no network is trained on.
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -216,9 +217,10 @@ def _read_idx(path: Path, axes: int) -> np.ndarray:
         content = gzip.decompress(file.read_bytes()) if file == packed else file.read_bytes()
     except (EOFError, OSError, zlib.error):
         content = b""
-    sizes = np.frombuffer(content[4 : 4 + 4 * axes], dtype=">i4")
-    body = np.frombuffer(content[4 + 4 * axes :], dtype=np.uint8)
-    if content[:4] != bytes((0, 0, 8, axes)) or body.size != sizes.prod(dtype=np.int64):
+    start = 4 + 4 * axes
+    sizes = [int.from_bytes(content[i : i + 4], "big") for i in range(4, start, 4)]
+    body = np.frombuffer(content, dtype=np.uint8)[start:]
+    if content[:4] != bytes((0, 0, 8, axes)) or len(content) != start + math.prod(sizes):
         raise DataUnavailable(f"{file} is damaged: delete it and load again to download it anew")
     return body.reshape(sizes)
 
