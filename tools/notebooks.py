@@ -59,7 +59,9 @@ def run(path: Path) -> str:
     """Execute one notebook in an empty folder, clean it, write it back; return what went wrong, or nothing."""
     notebook = nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory() as empty:
-        client = NotebookClient(notebook, timeout=600, record_timing=False, resources={"metadata": {"path": empty}})
+        client = NotebookClient(
+            notebook, timeout=600, record_timing=False, coalesce_streams=True, resources={"metadata": {"path": empty}}
+        )
         try:
             client.execute()
         except CellExecutionError as error:
