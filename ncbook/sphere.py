@@ -113,7 +113,8 @@ class SphericalUFM:
         return torch.arange(self.num_classes).repeat_interleave(self.samples_per_class)
 
     @property
-    def _margin(self) -> float:
+    def margin(self) -> float:
+        """The largest margin that every sample can have at once, ``K temperature / (K - 1)``, in units of a logit."""
         return self.num_classes * self.temperature / (self.num_classes - 1)
 
     def check_point(self, W: Tensor, H: Tensor) -> None:
@@ -149,7 +150,7 @@ class SphericalUFM:
 
         Source: proved in chapter 6; Yaras et al. (2022), theorem on global optimality.
         """
-        return math.log1p((self.num_classes - 1) * math.exp(-self._margin))
+        return math.log1p((self.num_classes - 1) * math.exp(-self.margin))
 
     def optimum(self, *, generator: torch.Generator | None = None) -> SphericalOptimum:
         """Return a global minimum in closed form.
@@ -162,8 +163,8 @@ class SphericalUFM:
         """
         W = simplex_etf(self.num_classes, self.feature_dim, generator=generator)
         H = W.repeat_interleave(self.samples_per_class, dim=0)
-        probability = 1 / (1 + (self.num_classes - 1) * math.exp(-self._margin))
-        return SphericalOptimum(self.lower_bound(), self._margin, probability, W, H)
+        probability = 1 / (1 + (self.num_classes - 1) * math.exp(-self.margin))
+        return SphericalOptimum(self.lower_bound(), self.margin, probability, W, H)
 
     def residual(self, W: Tensor, H: Tensor) -> Tensor:
         """Return ``G = (softmax(temperature H W') - one-hot) / N``, shape (N, K), whose rows sum to zero.

@@ -7,20 +7,25 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ncbook import data
+from ncbook import data, models
 from ncbook.collapse_speed import (
     ARMS,
     TARGETS,
     Plan,
     Setting,
+    _decay_last_layer_only,
     build,
     compare,
     epochs_to,
     main,
+    matched_decay,
     run,
     tuned,
     validation_split,
 )
+from ncbook.sphere import SphericalUFM
+from ncbook.training import State
+from ncbook.ufm import UFM
 
 SMALL = Plan(
     hidden=(16,),
@@ -31,7 +36,6 @@ SMALL = Plan(
     nc1=1.0,
     nc1_unit=1.0,
     rates=(0.1, 0.3),
-    decays=(0.0, 1e-3),
     temperatures=(2.0, 8.0),
     tuning_seeds=(100,),
     seeds=(0, 1),
@@ -43,26 +47,47 @@ def digits():
     return data.load("digits", classes=(0, 1, 2), samples_per_class=40)
 
 
-def test_both_arms_have_grids_of_the_same_size_and_start_from_the_same_weights(digits):
+def test_all_arms_have_grids_of_the_same_size_and_start_from_the_same_weights(digits):
     grids = [SMALL.grid(arm) for arm in ARMS]
-    assert len(grids[0]) == len(grids[1]) == 4
-    plain, normalised = (build(SMALL, digits, grid[0], seed=3) for grid in grids)
+    assert [len(grid) for grid in grids] == [4, 4, 4]
+    plain, last, normalised = (build(SMALL, digits, grid[0], seed=3) for grid in grids)
     for name, value in plain.backbone.state_dict().items():
         assert torch.equal(value, normalised.backbone.state_dict()["0." + name])
     assert torch.equal(plain.classifier.weight, normalised.classifier.directions)
+    assert all(torch.equal(a, b) for a, b in zip(plain.state_dict().values(), last.state_dict().values()))
+
+
+@pytest.mark.parametrize(("K", "n", "temperature"), [(10, 140, 2.0), (3, 5, 8.0), (4, 1, 0.7)])
+def test_matched_decay_gives_the_unconstrained_optimum_the_logits_of_the_normalised_one(K, n, temperature):
+    decay = matched_decay(temperature, K)
+    unconstrained = UFM(K, n, K, decay, decay / (K * n), decay).optimum()
+    assert float(unconstrained.W[0].norm() * unconstrained.H[0].norm()) == pytest.approx(temperature, rel=1e-9)
+    assert unconstrained.margin == pytest.approx(SphericalUFM(K, n, K, temperature).margin, rel=1e-9)
 
 
 def test_normalised_features_have_one_nc1_and_plain_ones_two(digits):
-    plain = run(SMALL, digits, Setting("plain", 0.1, 1e-3), 0)
+    plain = run(SMALL, digits, Setting("decay", 0.1, 8.0), 0)
     normalised = run(SMALL, digits, Setting("normalised", 0.1, 8.0), 0)
     assert normalised["nc1"] == pytest.approx(normalised["nc1_unit"], rel=1e-5)  # normalised twice: float32
     assert all(abs(a - b) > 1e-4 for a, b in zip(plain["nc1"], plain["nc1_unit"]))
     assert all(len(curve) == SMALL.epochs for curve in plain.values())
 
 
+def test_last_layer_decay_leaves_the_rest_of_the_network_undecayed():
+    model = models.mlp(4, 3, hidden=(5,), feature_dim=4)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, weight_decay=0.5)
+    _decay_last_layer_only(State(0, model, optimizer, torch.Generator(), math.nan))
+    decayed = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    last = model.backbone[-1]
+    expected = {last.weight, last.bias, model.classifier.weight, model.classifier.bias}
+    assert isinstance(last, torch.nn.BatchNorm1d)
+    for parameter in model.parameters():
+        assert decayed[id(parameter)] == (0.5 if any(parameter is p for p in expected) else 0.0)
+
+
 def test_a_run_that_diverges_never_arrives(digits):
     """A step so long that the loss overflows: the curve is filled up with nan and the target counts as not reached."""
-    curves = run(SMALL, digits, Setting("plain", 1e30, 0.0), 0)
+    curves = run(SMALL, digits, Setting("decay", 1e30, 8.0), 0)
     assert math.isnan(curves["nc1"][-1]) and len(curves["nc1"]) == SMALL.epochs
     assert epochs_to(SMALL, curves, "nc1") == math.inf
 
@@ -73,7 +98,7 @@ def test_epochs_to_counts_from_one_and_knows_the_direction():
 
 
 def test_tuning_takes_the_smallest_median_and_breaks_ties_by_runs_that_arrive():
-    a, b, c = (Setting("plain", 0.1, k) for k in (0.0, 1.0, 2.0))
+    a, b, c = (Setting("decay", 0.1, k) for k in (0.0, 1.0, 2.0))
     assert tuned({a: [9.0, 9.0, 9.0], b: [3.0, 4.0, math.inf]}) == b
     assert tuned({a: [3.0, 4.0, math.inf], b: [3.0, 4.0, 5.0], c: [4.0, 4.0, 4.0]}) == b
     assert tuned({a: [math.inf, math.inf], b: [math.inf, 7.0]}) == b
@@ -91,14 +116,15 @@ def test_validation_samples_are_kept_out_of_training(digits):
 def test_comparison_tunes_each_arm_for_each_target_and_reports_fresh_seeds(digits, tmp_path):
     cache = tmp_path / "runs.jsonl"
     result = compare(SMALL, digits, cache=cache, progress=False)
-    assert len(result["tuning"]) == 8
+    assert len(result["tuning"]) == 12
     for target in TARGETS:
         for arm in ARMS:
             row = result["report"][target][arm]
             assert len(row["epochs_to"]) == 2 and len(row["curves"]) == 2
             grid = [r for r in result["tuning"] if r["arm"] == arm]
             best = min(r["epochs_to"][target][0] for r in grid)
-            chosen = next(r for r in grid if (r["learning_rate"], r["knob"]) == (row["learning_rate"], row["knob"]))
+            where = row["learning_rate"], row["temperature"]
+            chosen = next(r for r in grid if (r["learning_rate"], r["temperature"]) == where)
             assert chosen["epochs_to"][target][0] == best
     lines = cache.read_text()
     assert compare(SMALL, digits, cache=cache, progress=False) == result
@@ -107,20 +133,22 @@ def test_comparison_tunes_each_arm_for_each_target_and_reports_fresh_seeds(digit
 
 def test_command_line_writes_json_with_provenance(tmp_path):
     out = tmp_path / "speed.json"
-    options = "--hidden 8 --feature-dim 9 --epochs 1 --rates 0.1 --decays 0.001 --temperatures 5 --seeds 0"
+    options = "--hidden 8 --feature-dim 9 --epochs 1 --rates 0.1 --temperatures 5 --arms decay normalised --seeds 0"
     options += f" --tuning-seeds 7 --samples-per-class 20 --accuracy 1.0 --nc1 1e-9 --out {out}"
     main(options.split())
     written = json.loads(out.read_text())
     assert set(written["provenance"]) >= {"command", "commit", "device", "versions", "date", "data", "data_seed"}
     assert written["provenance"]["training_samples"] == 200
-    assert written["report"]["nc1"]["plain"]["epochs_to"] == [None]  # never reached, not a number made up
+    assert written["report"]["nc1"]["decay"]["epochs_to"] == [None]  # never reached, not a number made up
     assert written["plan"]["hidden"] == [8]
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: replace(SMALL, decays=(0.0,)), "decays and temperatures must be equally many.* got 1 and 2"),
+        (lambda: replace(SMALL, arms=("plain",)), "arms must be among"),
+        (lambda: matched_decay(0.0, 3), "temperature must be a finite number > 0"),
+        (lambda: matched_decay(1.0, 1), "num_classes must be an integer >= 2"),
         (lambda: replace(SMALL, seeds=(100, 1)), "seeds must differ from tuning_seeds"),
         (lambda: replace(SMALL, epochs=0), "epochs"),
         (lambda: replace(SMALL, network="vgg"), 'network must be "mlp" or "resnet18", got'),
