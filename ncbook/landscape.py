@@ -68,7 +68,8 @@ def certificate(problem: UFM, W: Tensor, H: Tensor, b: Tensor, *, tolerance: flo
 
     With ``p_i`` any probabilities, ``Y = (P - one-hot)/N`` and ``||Y||_2 <= sqrt(lambda_W lambda_H)``, every point
     has an objective of at least ``mean entropy(p_i) - ||Y'1||^2 / (2 lambda_b)``. The point supplies ``P``: its
-    softmax outputs, after the best bias for its ``H W'``, pulled towards the one-hot labels until ``Y`` fits.
+    softmax outputs, after the best bias for its ``H W'``, moved along the line through the one-hot labels until ``Y``
+    fits.
 
     The bound holds in floating point. ``P`` is taken as the float64 numbers it is, so errors of the softmax do not
     matter; the spectral norm is bounded from above by a residual check of the computed eigenvectors; the entropy is
@@ -148,12 +149,19 @@ def _norm_bound(Y: Tensor) -> float:
 
 def _dual_value(problem: UFM, off: Tensor, threshold: float) -> float:
     """Return the dual objective, rounded down, of the off-class probabilities scaled into the feasible set."""
+    sigma = _norm_bound(_with_labels(off, problem.labels))
+    if sigma == 0:
+        return 0.0
+    # Keep every 1 - r away from 0, where its logarithm would lose digits.
+    limit = (1 - 2.0**-20) / float(off.sum(dim=1).max())
+    largest = min(threshold / sigma * (1 - 8 * problem.num_classes * _U), limit)
+    # The objective is concave in the scale: as the point has it (exact above the threshold), or as large as fits.
+    return max(_entropy_bound(problem, off * scale) for scale in {min(1.0, largest), largest})
+
+
+def _entropy_bound(problem: UFM, off: Tensor) -> float:
+    """Return the dual objective of feasible off-class probabilities, rounded down."""
     K, N, labels = problem.num_classes, problem.num_samples, problem.labels
-    sigma = _norm_bound(_with_labels(off, labels))
-    scale = 1.0 if sigma == 0 else min(1.0, threshold / sigma * (1 - 8 * K * _U))
-    # Keep every 1 - r away from 0, where its logarithm would lose digits (a dual point may always be shrunk).
-    scale = min(scale, (1 - 2.0**-20) / max(float(off.sum(dim=1).max()), 0.5))
-    off = off * scale
     r = off.sum(dim=1)
     terms = -torch.xlogy(off, off).sum(dim=1) - (1 - r) * torch.log1p(-r)
     # All terms are >= 0; r is off by at most K u r, which moves the last term by at most 16 K u r.
