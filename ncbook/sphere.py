@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -241,9 +240,11 @@ class SphericalUFM:
         """
         from pymanopt.optimizers import TrustRegions
 
+        from ncbook.sphere_pymanopt import as_pymanopt
+
         checks.integer("max_iterations", max_iterations)
         W, H = self._start(seed, start)
-        problem = self._pymanopt()
+        problem = as_pymanopt(self)
         options = {"min_gradient_norm": GRADIENT_TOLERANCE, "max_time": math.inf, "verbosity": 0}
         # By default a gain below 1e3 eps counts as noise. Here values near the bound carry a small relative error
         # instead, and at large temperature the bound is tiny, so the threshold is scaled with it.
@@ -278,11 +279,13 @@ class SphericalUFM:
         """
         from pymanopt.optimizers import SteepestDescent
 
+        from ncbook.sphere_pymanopt import ConstantStep, as_pymanopt
+
         checks.number("step", step, positive=True)
         checks.integer("iterations", iterations)
         W, H = self._start(seed, start)
         descent = SteepestDescent(
-            line_searcher=_ConstantStep(step),
+            line_searcher=ConstantStep(step),
             max_iterations=iterations + 1,  # one more, so that the last step's end is logged too
             min_gradient_norm=0.0,
             min_step_size=0.0,
@@ -290,7 +293,7 @@ class SphericalUFM:
             log_verbosity=1,
             verbosity=0,
         )
-        result = descent.run(self._pymanopt(), initial_point=[W.T.numpy(), H.T.numpy()])
+        result = descent.run(as_pymanopt(self), initial_point=[W.T.numpy(), H.T.numpy()])
         points = result.log["iterations"]["point"]
         stack = lambda index: torch.from_numpy(np.stack([point[index].T for point in points]))
         return SphericalPath(stack(0), stack(1), torch.tensor(result.log["iterations"]["cost"], dtype=torch.float64))
@@ -312,8 +315,10 @@ class SphericalUFM:
         G = self.temperature * self._residual(W, H)[0]
         return G.T @ H, G @ W
 
-    def _euclidean_hessian(self, W: Tensor, H: Tensor, dW: Tensor, dH: Tensor) -> tuple[Tensor, Tensor]:
-        G, p = self._residual(W, H)
+    def _euclidean_hessian(
+        self, W: Tensor, H: Tensor, dW: Tensor, dH: Tensor, residual: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        G, p = self._residual(W, H) if residual is None else residual
         dz = self.temperature * (dH @ W.T + H @ dW.T)
         dG = p * (dz - (p * dz).sum(dim=1, keepdim=True)) / self.num_samples
         return (
@@ -335,29 +340,3 @@ class SphericalUFM:
         top = z.amax(dim=1).clamp_min(0.0)
         wrong = torch.exp(z - top[:, None]).scatter(1, self.labels[:, None], 0.0).sum(dim=1)
         return float((top + torch.log1p(wrong + torch.expm1(-top))).mean())
-
-    def _pymanopt(self) -> Any:
-        """This problem for pymanopt, whose oblique manifolds hold unit *columns*: (d, K) and (d, N)."""
-        import pymanopt
-        from pymanopt.manifolds import Oblique, Product
-
-        manifold = Product([Oblique(self.feature_dim, m) for m in (self.num_classes, self.num_samples)])
-        rows = lambda arrays: [torch.from_numpy(np.ascontiguousarray(a.T)) for a in arrays]
-        columns = lambda tensors: tuple(t.T.numpy() for t in tensors)
-        wrap = pymanopt.function.numpy(manifold)
-        return pymanopt.Problem(
-            manifold,
-            cost=wrap(lambda W, H: self._value(*rows((W, H)))),
-            euclidean_gradient=wrap(lambda W, H: columns(self._gradient(*rows((W, H))))),
-            euclidean_hessian=wrap(lambda W, H, dW, dH: columns(self._euclidean_hessian(*rows((W, H, dW, dH))))),
-        )
-
-
-class _ConstantStep:
-    """A pymanopt line searcher that always takes the same step."""
-
-    def __init__(self, step: float) -> None:
-        self.step = step
-
-    def search(self, objective: Any, manifold: Any, x: Any, d: Any, f0: float, df0: float) -> tuple[float, Any]:
-        return self.step * manifold.norm(x, d) + 1.0, manifold.retraction(x, self.step * d)
