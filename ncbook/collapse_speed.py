@@ -90,8 +90,8 @@ class Plan:
     accuracy: float = 0.98  # on samples not trained on
     nc1: float = 0.05  # of the features as the classifier sees them, on the training samples
     nc1_unit: float = 0.05  # of the features scaled to length one, in every arm: the same yardstick
-    rates: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
-    temperatures: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0, 5.0, 8.0)
+    rates: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+    temperatures: tuple[float, ...] = (0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0)
     tuning_seeds: tuple[int, ...] = (100, 101)
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
 
