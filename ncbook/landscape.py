@@ -23,8 +23,10 @@ from ncbook.curvature import (
     escape_direction,
     hessian,
     hessian_vector_product,
+    pack,
     prepare,
     smallest_curvature,
+    unpack,
 )
 from ncbook.saddles import Descent, descend, superclass_saddle
 from ncbook.ufm import UFM
@@ -44,8 +46,10 @@ __all__ = [
     "hessian_vector_product",
     "inequality_chain",
     "layer_problem",
+    "pack",
     "smallest_curvature",
     "superclass_saddle",
+    "unpack",
 ]
 
 _U = 2.0**-53  # unit round-off of float64: the relative error of one rounded operation
