@@ -32,7 +32,7 @@ PIECES = {
 @house_style
 def peeled_network() -> Figure:
     """Draw a network whose layers below the features are peeled away and whose last layer stays."""
-    fig, ax = new(6.6, 2.7)
+    fig, ax = new(5.8, 2.6)
     ax.set(xlim=(0, 10), ylim=(-0.25, 4))
     ax.axis("off")
     for x, label in ((0.1, "input\n$x_i$"), (1.75, "layer"), (3.4, "layer")):
@@ -68,7 +68,7 @@ def price_of_margin(K: int, Kq: float, *, top: float = 8.0) -> Figure:
     loss = np.log1p((K - 1) * np.exp(-s))
     best = max(0.0, math.log(max(K / Kq - (K - 1), 1e-300)))
     value = math.log1p((K - 1) * math.exp(-best)) + slope * best
-    fig, ax = new(6.4, 3.8)
+    fig, ax = new(5.8, 3.7)
     ax.plot(s, loss, "--", color=COLORS[0], linewidth=1.6, label="cross-entropy")
     ax.plot(s, slope * s, ":", color=COLORS[1], linewidth=1.8, label="price $(K-1)\\,q\\,s$")
     ax.plot(s, loss + slope * s, color="black", label="sum")
@@ -86,7 +86,7 @@ def phase_plane(K: int, n: int) -> Figure:
     x = np.linspace(-5, 1, 121)
     q = np.sqrt(n * 10.0 ** (x[None, :] + x[:, None]))
     margin = np.where(K * q < 1, np.log(np.maximum(1 / q - (K - 1), 1.0)), np.nan)
-    fig, ax = new(5.2, 4.2)
+    fig, ax = new(4.8, 3.9)
     filled = ax.contourf(x, x, margin, levels=np.arange(0, 13, 1), cmap=SEQUENTIAL, extend="max")
     fig.colorbar(filled, ax=ax, label="margin $s$", ticks=range(0, 13, 2))
     # K q = 1 is a straight line here: log lambda_W + log lambda_H = -2 log K - log n.
@@ -121,7 +121,7 @@ def draw_plane(ax: Axes, W: Tensor, H: Tensor, limit: float) -> None:
 def optimum_in_the_plane(problem: UFM, *, limit: float) -> Figure:
     """Draw the closed-form optimum of a problem with three classes in the plane, in a fixed frame of view."""
     best = problem.optimum()
-    fig, ax = new(4.6, 4.6)
+    fig, ax = new(4.0, 4.3)
     draw_plane(ax, best.W, best.H, limit)
     ax.set_title(
         f"$\\lambda_W$ = {problem.weight_decay:g},  $\\lambda_H$ = {problem.feature_decay:g}\n"
@@ -138,7 +138,7 @@ def geometry_and_budget(W: Tensor, H: Tensor, budget: GapBudget, *, step: int, l
         W: (3, 2). H: (N, 2). budget: the point's pieces. step: of the descent, for the title.
         limit: half the width of the plane. least: where the scale of the bars ends; smaller pieces are not drawn.
     """
-    fig, (plane, bars) = new(7.0, 3.5, 1, 2, width_ratios=(1, 1.05))
+    fig, (plane, bars) = new(6.4, 3.5, 1, 2, width_ratios=(1, 1.05))
     draw_plane(plane, W, H, limit)
     plane.set_title(f"step {step}")
     names = [name for name in PIECES if name not in ("orthogonality",)]
@@ -161,7 +161,7 @@ def descent_to_bound(
     steps: Sequence[int], curves: Mapping[str, Sequence[float]], bound: float, *, bound_label: str, ylabel: str
 ) -> Figure:
     """Draw objectives that fall towards a bound, on logarithmic axes, with the bound as a line nothing crosses."""
-    fig, ax = new(6.4, 3.6)
+    fig, ax = new(5.8, 3.5)
     for i, (name, values) in enumerate(curves.items()):
         ax.plot(steps, values, ("-", "--", "-.")[i % 3], color=COLORS[i], label=name)
     ax.axhline(bound, color="black", linewidth=1.5, linestyle=":")
@@ -185,7 +185,7 @@ def orthant(share: float) -> Figure:
     # Seen from a little above the plane of the three means, the global mean pointing up.
     across, depth, up = np.array([[-1, 1, 0], [-1, -1, 2], [1, 1, 1]]) / np.sqrt([[2], [6], [3]])
     view = np.stack([0.95 * across + 0.3 * depth, -0.12 * across + 0.38 * depth + 0.92 * up], axis=1)
-    fig, (ax, scale) = new(7.0, 3.5, 1, 2, width_ratios=(1.15, 1))
+    fig, (ax, scale) = new(6.2, 3.3, 1, 2, width_ratios=(1.15, 1))
     flat = means @ view
     ax.fill(*flat.T, color="#DDE8F2", zorder=0)
     for k in range(3):
