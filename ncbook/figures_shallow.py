@@ -123,25 +123,25 @@ def lazy(curves: Mapping[float, Sequence[float]], log_times: Tensor, scale: floa
 
 
 @figures.house_style
-def plateau(rows: Sequence[tuple[float, float, str]], bound: Sequence[float]) -> Figure:
+def plateau(rows: Sequence[tuple[str, float, float]], bound: Sequence[float]) -> Figure:
     """Draw plateau lengths in the flow's own units against ``log(1/(sqrt(h) eps))``: one line of slope 1 for all.
 
     Args:
-        rows: ``(log(1/(sqrt(h) eps)), rate * plateau, what was varied)``. bound: the paper's lower bound at each row,
-            in the same units.
+        rows: ``(what was varied, log(1/(sqrt(h) eps)), rate * plateau)``. bound: the proved lower bound at each row, in
+            the same units.
     """
     fig, ax = figures.new(6.2, 3.8)
-    kinds = list(dict.fromkeys(kind for _, _, kind in rows))
-    for i, kind in enumerate(kinds):
-        points = np.array([(a, b) for a, b, k in rows if k == kind])
-        ax.plot(points[:, 0], points[:, 1], "os^"[i], color=figures.COLORS[i], markersize=7, label=f"{kind} varied")
-    xs = np.array(sorted(a for a, _, _ in rows))
-    offset = float(np.mean([b - a for a, b, _ in rows]))
-    ax.plot(xs, xs + offset, color="black", linewidth=1.2, label="slope 1")
-    order = np.argsort([a for a, _, _ in rows])
-    lower = np.asarray(bound)[order]
-    ax.plot(xs, lower, color=figures.GREY, linestyle=":", label="proved lower bound")
-    ax.set(xlabel=r"$\log\,(1/(\sqrt{h}\,\epsilon))$", ylabel="plateau length × growth rate")
+    across = np.array([float(a) for _, a, _ in rows])
+    up = np.array([float(b) for _, _, b in rows])
+    kinds = np.array([kind for kind, _, _ in rows])
+    for i, kind in enumerate(dict.fromkeys(kinds.tolist())):
+        of_kind = kinds == kind
+        ax.plot(across[of_kind], up[of_kind], "os^"[i], color=figures.COLORS[i], markersize=7, label=f"{kind} varied")
+    ends = np.array([across.min(), across.max()])
+    ax.plot(ends, ends + (up - across).mean(), color="black", linewidth=1.2, label="slope 1")
+    order = np.argsort(across)
+    ax.plot(across[order], np.asarray(bound)[order], color=figures.GREY, linestyle=":", label="proved lower bound")
+    ax.set(xlabel=r"$\log\,(1/(\sqrt{h}\,\epsilon))$", ylabel="plateau length × growth rate", ylim=(0, None))
     ax.legend(loc="upper left")
     return fig
 
