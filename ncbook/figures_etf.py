@@ -27,7 +27,7 @@ def frame_and_cosines(weight: Tensor, turn: float = 0.0) -> Figure:
             about the vertical; above three dimensions you see their most regular flat shadow.
         turn: degrees.
     """
-    fig, (left, right) = figures.new(6.2, 3.2, cols=2)
+    fig, (left, right) = figures.new(5.6, 2.9, cols=2)
     draw_vectors(left, weight, turn=turn)
     draw_cosines(right, weight)
     left.set_title(_where(weight))
@@ -43,7 +43,7 @@ def pulled(weight: Tensor, angle: float, span: float = 60.0, turn: float = 25.0)
         weight: (K, d), K >= 3, the frame before the pull. angle: degrees, within ``span`` either way.
         span: the range of the curves. turn: viewpoint of a three-dimensional frame.
     """
-    fig, (left, right) = figures.new(6.2, 3.3, cols=2)
+    fig, (left, right) = figures.new(5.6, 3.0, cols=2)
     draw_vectors(left, pull(weight, angle), turn=turn)
     left.set_title(f"vector 1 turned by {angle:+.0f}°")
     angles = np.linspace(-span, span, 121)
@@ -70,7 +70,7 @@ def price_of_room(best: Mapping[int, Mapping[int, float]]) -> Figure:
     Args:
         best: K to (d to largest cosine found).
     """
-    fig, ax = figures.new(6.4, 3.8)
+    fig, ax = figures.new(5.6, 3.6)
     for i, (K, by_dim) in enumerate(best.items()):
         dims = np.array(list(by_dim))
         angles = np.degrees(np.arccos(np.clip(list(by_dim.values()), -1, 1)))
@@ -94,13 +94,14 @@ def packed(weight: Tensor, turn: float = 25.0) -> Figure:
     Args:
         weight: (K, d), d at most 3. turn: viewpoint in space.
     """
-    fig, (left, right) = figures.new(6.2, 3.3, cols=2)
+    fig, (left, right) = figures.new(5.6, 2.9, cols=2)
     draw_vectors(left, weight, turn=turn, nearest=True)
     draw_cosines(right, weight)
     K = len(weight)
     smallest = math.degrees(math.acos(max(-1.0, etf.largest_cosine(weight))))
     simplex = math.degrees(math.acos(-1 / (K - 1)))
-    left.set_title(f"smallest angle {smallest:.1f}° (simplex {simplex:.1f}°)")
+    left.set_title(f"closest pair {smallest:.1f}°")
+    left.text(0.5, 0, f"simplex {simplex:.1f}°", transform=left.transAxes, ha="center", va="top", color="#595959")
     right.set_title("cosines")
     return fig
 
@@ -112,7 +113,7 @@ def lines(weight: Tensor, turn: float = 0.0) -> Figure:
     Args:
         weight: (K, d), d at most 3. turn: viewpoint in space, degrees.
     """
-    fig, (left, right) = figures.new(6.2, 3.2, cols=2)
+    fig, (left, right) = figures.new(5.6, 2.9, cols=2)
     draw_vectors(left, weight, turn=turn, both_ways=True)
     draw_cosines(right, weight)
     left.set_title(f"{len(weight)} lines in {weight.shape[1]} dimensions")
@@ -127,10 +128,10 @@ def turned_onto(weight: Tensor, target: Tensor, angle: float) -> Figure:
     Args:
         weight, target: (K, 2). angle: degrees; the curve runs over a whole turn, with and without a reflection.
     """
-    fig, (left, right) = figures.new(6.2, 3.3, cols=2)
+    fig, (left, right) = figures.new(5.6, 3.0, cols=2)
     draw_vectors(left, target, color=figures.GREY)
     draw_vectors(left, weight @ rotation(angle), color=figures.COLORS[1])
-    left.set_title("target grey, turned frame orange")
+    left.set_title("target in grey")
     angles = np.arange(0.0, 361.0, 3.0)
     flip = torch.diag(torch.tensor([1.0, -1.0], dtype=weight.dtype))
     for start, name, style, color in (
@@ -161,12 +162,12 @@ def pull(weight: Tensor, angle: float) -> Tensor:
 
 
 def draw_cosines(ax: Axes, weight: Tensor) -> None:
-    """Draw the cosine matrix of the rows with one scale for all frames, values written in up to K = 5."""
+    """Draw the cosine matrix of the rows with one scale for all frames, values written in up to K = 4."""
     K = len(weight)
     # Adding zero turns a rounded -0.0 into 0.0, which would be printed as -0.00.
     cosines = etf.cosine_matrix(weight).numpy().round(2) + 0.0
     names = [str(k + 1) for k in range(K)]
-    figures.draw_heat_map(ax, cosines, limit=1.0, ticks=names, values=K <= 5)
+    figures.draw_heat_map(ax, cosines, limit=1.0, ticks=names, values=K <= 4)
 
 
 def draw_vectors(
@@ -235,5 +236,5 @@ def _seen(weight: Tensor, turn: float) -> tuple[np.ndarray, np.ndarray]:
 
 def _where(weight: Tensor) -> str:
     K, d = weight.shape
-    name = {1: "on a line", 2: "in the plane", 3: "in space"}.get(d, f"shadow from {d} dimensions")
+    name = {1: "on a line", 2: "in the plane", 3: "in space"}.get(d, "flat shadow")
     return f"{K} vectors, {name}"
