@@ -27,7 +27,7 @@ def unit_rows(rows: Tensor, start: int = 0) -> tuple[Tensor, Tensor]:
     smallest = norms.clamp_min(1e-140)
     if not torch.equal(torch.where(nonzero, norms, smallest), smallest):
         raise ValueError("features must not have norms below 1e-140, where squares underflow: rescale them")
-    return rows / smallest[:, None], nonzero
+    return rows * smallest.reciprocal()[:, None], nonzero  # quicker than a division for each entry
 
 
 def _report_bad_row(rows: Tensor, norms: Tensor, start: int) -> None:

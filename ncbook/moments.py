@@ -1,6 +1,6 @@
 """What collapse is computed from: class counts, means and scatters, read from features in two passes.
 
-Everything is accumulated in float64 about a reference point in each class, so neither a low-precision input nor a
+Everything is accumulated in float64 about a reference point near the data, so neither a low-precision input nor a
 large common offset costs digits, and no ``d x d`` matrix is formed. `ncbook.metrics` turns the result into NC1-NC4.
 """
 
@@ -26,12 +26,12 @@ EPS = torch.finfo(torch.float64).eps
 class Moments:
     """First and second moments of labelled features, class by class, in float64.
 
-    Each class mean is a reference point, one of the class's own samples, plus an offset. The offset of a collapsed
-    class is tiny and keeps its digits, however far the class lies from the origin.
+    Each class mean is a reference point near the class plus an offset. The offset of a collapsed class is tiny and
+    keeps its digits, however far the class lies from the origin.
     """
 
     counts: Tensor  # (K,) samples a class
-    references: Tensor  # (K, d) a sample of each class
+    references: Tensor  # (K, d) a point near each class
     offsets: Tensor  # (K, d) class mean minus reference
     scatters: Tensor  # (K,) sum over the class of || h - class mean ||^2
     direction_counts: Tensor  # (K,) samples a class that are not zero, so have a direction
@@ -134,19 +134,21 @@ def first_read(features: Tensor, labels: Tensor, num_classes: int) -> FirstRead:
     """Read the features once: counts, means, directions."""
     counts = torch.bincount(labels, minlength=num_classes).double()
     check_classes(counts)
-    references = features[first_samples(labels, num_classes)].double()
-    sums, unit_sums = torch.zeros_like(references), torch.zeros_like(references)
+    reference = features[0].double()  # any point near the data removes a common offset
+    sums = torch.zeros(num_classes, len(reference), dtype=torch.float64, device=features.device)
+    unit_sums = torch.zeros_like(sums)
     unit_counts, squares = torch.zeros_like(counts), torch.zeros_like(counts)
     for rows, of, start in blocks(features, labels):
         units, nonzero = unit_rows(rows, start)
         unit_sums += sum_by_class(units, of, num_classes)
         unit_counts += torch.bincount(of, weights=nonzero.double(), minlength=num_classes)
-        rows -= references[of]
+        rows -= reference
         sums += sum_by_class(rows, of, num_classes)
         squares += torch.bincount(of, weights=row_squares(rows), minlength=num_classes)
     offsets, unit_means = sums / counts[:, None], unit_sums / unit_counts.clamp_min(1)[:, None]
     scatters = (squares - counts * row_squares(offsets)).clamp_min(0)
     unit_scatters = (unit_counts * (1 - row_squares(unit_means))).clamp_min(0)
+    references = reference.expand_as(offsets)
     return FirstRead(Moments(counts, references, offsets, scatters, unit_counts, unit_scatters), unit_means)
 
 
@@ -210,7 +212,8 @@ def second_read(
     axes, turns = torch.nn.functional.normalize(read.direction_means, dim=1), torch.zeros_like(means)
     residual_sums = torch.zeros_like(means)
     scatters, whitened, directions, nearest, right, agreeing = (zeros.clone() for _ in range(6))
-    for rows, of, _ in blocks(features, labels):
+    # A large T is read once for every block: larger blocks then.
+    for rows, of, _ in blocks(features, labels, 1024 if len(T) > 100 else 256):
         if bool(tight.any()):
             mine = (tight[of] & rows.any(1)).nonzero()[:, 0]
             off = deviations(rows[mine], axes[of[mine]])
@@ -224,7 +227,7 @@ def second_read(
         residual_sums += sum_by_class(rows, of, K)
         scatters += torch.bincount(of, weights=row_squares(rows), minlength=K)
         whitened += torch.bincount(of, weights=row_squares(rows @ T.T), minlength=K)
-    # The residuals of a rounded mean do not sum to zero; taking their mean out corrects the sums to second order.
+    # The residuals of a rounded mean do not sum to zero; their mean corrects it, and all that was summed about it.
     scatters -= row_squares(residual_sums) / first.counts
     whitened -= row_squares(residual_sums @ T.T) / first.counts
     directions -= row_squares(turns) / first.direction_counts.clamp_min(1)
@@ -233,6 +236,8 @@ def second_read(
     directions = torch.where(tight, directions.clamp_min(0), first.direction_scatters)
     exact = replace(
         first,
+        references=means,
+        offsets=residual_sums / first.counts[:, None],
         scatters=scatters.clamp_min(0) * several,
         direction_scatters=directions * (first.direction_counts > 1),
     )

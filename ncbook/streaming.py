@@ -19,6 +19,7 @@ from ncbook import checks
 from ncbook.directions import deviations, unit_rows
 from ncbook.metrics import NeuralCollapseReport, classifier_arguments, report
 from ncbook.moments import (
+    BLOCK_ENTRIES,
     Averaging,
     Moments,
     SecondRead,
@@ -34,7 +35,7 @@ from ncbook.moments import (
 )
 
 SUMS = ("counts", "direction_counts", "scatters", "direction_scatters", "judged", "right", "nearest", "agreeing")
-PANEL = 512  # columns of the scatter matrix updated at a time; only panels on and above the diagonal are
+PANELS = 4  # of columns of the scatter matrix; only those on and above the diagonal are updated
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,10 @@ class Parts:
 
 
 def add_gram(scatter: Tensor, rows: Tensor) -> None:
-    """Add ``rows' rows`` to ``scatter`` in place, on and above the diagonal panels: nearly half the product."""
-    for start in range(0, len(scatter), PANEL):
-        stop = start + PANEL
+    """Add ``rows' rows`` to ``scatter`` in place, on and above the diagonal panels: 5/8 of the product."""
+    width = max(64, -(-len(scatter) // PANELS))
+    for start in range(0, len(scatter), width):
+        stop = start + width
         scatter[start:stop, start:].addmm_(rows[:, start:stop].T, rows[:, start:])
 
 
@@ -90,10 +92,10 @@ def merge(stacked: Tensor, num_classes: int, feature_dim: int, row_scales: Tenso
         getattr(into, name).copy_(torch.stack([getattr(p, name) for p in parts]).sum(0))
     for p in reversed(parts):  # a class's reference is that of the first part that has one
         into.references.copy_(torch.where((p.counts > 0)[:, None], p.references, into.references))
-    offsets, turns = [], []
+    axes, offsets, turns = directions_of(into.references), [], []
     for p in parts:  # both measured from the merged references, and weighted
         offsets.append(p.offsets + (p.references - into.references) * (p.counts > 0)[:, None])
-        turns.append(p.direction_offsets + (axes_of(p) - axes_of(into)) * (p.counts > 0)[:, None])
+        turns.append(p.direction_offsets + (directions_of(p.references) - axes) * (p.counts > 0)[:, None])
         into.scatter.add_(p.scatter)
         into.offsets.add_((p.counts / into.counts.clamp_min(1))[:, None] * offsets[-1])
         share = p.direction_counts / into.direction_counts.clamp_min(1)
@@ -106,9 +108,9 @@ def merge(stacked: Tensor, num_classes: int, feature_dim: int, row_scales: Tenso
     return merged
 
 
-def axes_of(parts: Parts) -> Tensor:
-    """Return the directions of the references (K, d); zero for a zero reference."""
-    return torch.nn.functional.normalize(parts.references, dim=1, eps=1e-140)
+def directions_of(references: Tensor) -> Tensor:
+    """Return unit vectors (K, d) along the references; zero for a zero reference."""
+    return torch.nn.functional.normalize(references, dim=1, eps=1e-140)
 
 
 class _Opaque:
@@ -197,15 +199,16 @@ class NeuralCollapse(Metric):
         labels = checks.labels("labels", labels, len(features), self.num_classes).to(features.device)
         if logits is not None:
             checks.tensor("logits", logits, "B, K", B=len(features), K=self.num_classes)
-        for rows, _, start in blocks(features, labels):  # look before changing anything
-            unit_rows(rows, start)
-        parts = self._parts()
+        parts, size = self._parts(), max(1024, BLOCK_ENTRIES // self.feature_dim)
+        if len(features) > size:  # more than one block: look at all of it before changing anything
+            for rows, _, start in blocks(features, labels):
+                unit_rows(rows, start)
         decisions = None if logits is None else logits.detach().argmax(1).to(features.device)
         # At least 1024 rows a product: every product reads and writes the d x d matrix once.
-        for rows, of, start in blocks(features, labels, at_least=1024):
-            chosen = None if decisions is None else decisions[start : start + len(rows)]
-            self._judge(parts, rows, of, chosen)
-            self._fold(parts, rows, of)
+        for rows, of, start in blocks(features, labels, size):
+            units, nonzero = unit_rows(rows, start)
+            self._judge(parts, rows, of, None if decisions is None else decisions[start : start + len(rows)])
+            self._fold(parts, rows, units, nonzero, of)
 
     def forward(self, *args: Any, **kwargs: Any) -> None:
         """Do what `update` does. A batch seldom holds every class, so there is no value of one batch."""
@@ -283,48 +286,63 @@ class NeuralCollapse(Metric):
             if chosen is not None:
                 count(parts.agreeing, nearest == chosen)
 
-    def _fold(self, parts: Parts, rows: Tensor, labels: Tensor) -> None:
+    def _fold(self, parts: Parts, rows: Tensor, units: Tensor, nonzero: Tensor, labels: Tensor) -> None:
         """Add rows (B, d) to the moments, each by one row of one product.
 
         With ``n_a`` samples of mean ``a`` so far and ``n_b`` new ones of mean ``b``, the scatter grows by
         ``S_b + n_a n_b / (n_a + n_b) (b - a)(b - a)'``, which is ``sum z z'`` over the new samples for
         ``z = h - a - (1 - sqrt(n_a / (n_a + n_b))) (b - a)``.
         """
-        K = self.num_classes
-        samples = torch.bincount(labels, minlength=K).double()
-        fresh = ((parts.counts == 0) & (samples > 0)).nonzero()[:, 0]
-        parts.references[fresh] = rows[first_samples(labels, K)[fresh]]
-        self._fold_directions(parts, rows, labels)
+        # Only the classes at hand are touched: a batch of 256 holds few of 1000.
+        present, of, samples = torch.unique(labels, return_inverse=True, return_counts=True)
+        before, first = parts.counts[present], first_samples(of, len(present))
+        references = torch.where((before == 0)[:, None], rows[first], parts.references[present])
+        self._fold_directions(parts, rows, units, nonzero, references, present, of)
 
-        rows -= parts.references[labels]
-        share = samples / (parts.counts + samples).clamp_min(1)
-        shift = sum_by_class(rows, labels, K) / samples.clamp_min(1)[:, None] - parts.offsets
-        shift *= (samples > 0)[:, None]
-        rows -= (parts.offsets + (1 - (1 - share).sqrt())[:, None] * shift)[labels]
-        parts.scatters.add_(torch.bincount(labels, weights=row_squares(rows), minlength=K))
-        parts.offsets.add_(share[:, None] * shift)
-        parts.counts.add_(samples)
+        rows -= references[of]
+        share = samples / (before + samples)
+        shift = sum_by_class(rows, of, len(present)) / samples[:, None] - parts.offsets[present]
+        rows -= (parts.offsets[present] + (1 - (1 - share).sqrt())[:, None] * shift)[of]
+        parts.references[present] = references
+        parts.offsets[present] += share[:, None] * shift
+        parts.scatters[present] += torch.bincount(of, weights=row_squares(rows))
+        parts.counts[present] += samples
         scales = self._row_scales()
         add_gram(parts.scatter, rows if scales is None else rows.mul_(scales.to(rows.device)[labels][:, None]))
 
-    def _fold_directions(self, parts: Parts, rows: Tensor, labels: Tensor) -> None:
+    @staticmethod
+    def _fold_directions(
+        parts: Parts,
+        rows: Tensor,
+        units: Tensor,
+        nonzero: Tensor,
+        references: Tensor,
+        present: Tensor,
+        of: Tensor,
+    ) -> None:
         """Add the directions of rows (B, d), measured from those of the references, to their moments."""
-        K, axes = self.num_classes, axes_of(parts)
-        units, nonzero = unit_rows(rows)
-        turns = units - axes[labels]
-        near = ((row_squares(turns) < 1e-6) & nonzero).nonzero()[:, 0]  # digits are lost below: compute them again
+        axes, C = directions_of(references), len(present)
+        turns = units.sub_(axes[of])
+        squares = row_squares(turns)
+        near = ((squares < 1e-6) & nonzero).nonzero()[:, 0]  # digits are lost below: compute them again
         if len(near):
-            turns[near] = deviations(rows[near], axes[labels[near]])
-        turns *= nonzero[:, None]
-        samples = torch.bincount(labels, weights=nonzero.double(), minlength=K)
-        mean = sum_by_class(turns, labels, K) / samples.clamp_min(1)[:, None]
-        share = samples / (parts.direction_counts + samples).clamp_min(1)
-        shift = (mean - parts.direction_offsets) * (samples > 0)[:, None]
-        off = row_squares(turns - mean[labels]) * nonzero
-        parts.direction_scatters.add_(torch.bincount(labels, weights=off, minlength=K))
-        parts.direction_scatters.add_(parts.direction_counts * share * row_squares(shift))
-        parts.direction_offsets.add_(share[:, None] * shift)
-        parts.direction_counts.add_(samples)
+            turns[near] = deviations(rows[near], axes[of[near]])
+            squares[near] = row_squares(turns[near])
+        if not bool(nonzero.all()):
+            turns *= nonzero[:, None]
+        weights = nonzero.double()
+        samples, before = torch.bincount(of, weights=weights), parts.direction_counts[present]
+        mean = sum_by_class(turns, of, C) / samples.clamp_min(1)[:, None]
+        sums = torch.bincount(of, weights=squares * weights)
+        off = sums - samples * row_squares(mean)
+        # From an axis among the samples the difference keeps its digits, unless that sample is an outlier.
+        if bool((off < 1e-4 * sums).any()):
+            off = torch.bincount(of, weights=row_squares(turns - mean[of]) * weights)
+        share = samples / (before + samples).clamp_min(1)
+        shift = (mean - parts.direction_offsets[present]) * (samples > 0)[:, None]
+        parts.direction_scatters[present] += off + before * share * row_squares(shift)
+        parts.direction_offsets[present] += share[:, None] * shift
+        parts.direction_counts[present] += samples
 
     def _wrap_compute(self, compute: Callable) -> Callable:
         """Keep torchmetrics' synchronisation around `compute`, and its hands off the frozen report."""
