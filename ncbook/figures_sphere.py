@@ -42,7 +42,7 @@ def _circle(ax: Axes, radius: float = 1.0, **options: Any) -> None:
 
 
 @house_style
-def tangent_plane(gradient: Sequence[float] = (0.35, 0.75)) -> Figure:
+def tangent_plane(gradient: Sequence[float] = (0.25, 0.95)) -> Figure:
     """Draw a gradient at a point of the circle, split into its radial and its tangent part."""
     fig, ax = new(5.0, 4.0)
     x = _unit(35.0)
@@ -60,8 +60,8 @@ def tangent_plane(gradient: Sequence[float] = (0.35, 0.75)) -> Figure:
     ax.text(end[0] + 0.05, end[1], "gradient", color=ORANGE, va="center")
     ax.text(foot[0] - 0.06, foot[1] + 0.05, "tangent part", color=BLUE, ha="right", va="bottom")
     ax.text(*(line[0] + torch.tensor([0.05, -0.02])), "tangent line", color=GREY, va="top")
-    ax.text((foot[0] + end[0]) / 2 + 0.06, (foot[1] + end[1]) / 2 - 0.05, "radial part", color=GREY, va="top")
-    _blank(ax, -1.1, 2.15, -1.1, 1.6)
+    ax.text((foot[0] + end[0]) / 2, (foot[1] + end[1]) / 2 + 0.08, "radial part", color=GREY, va="bottom", ha="right")
+    _blank(ax, -1.1, 2.0, -1.1, 1.75)
     return fig
 
 
@@ -235,6 +235,14 @@ def sticking(taus: Sequence[float], shares: Mapping[str, Sequence[float]]) -> Fi
     return fig
 
 
+def feature_decay(tau: float) -> float:
+    """Return the decay on one feature under which its best length is ``sqrt(tau)``, beside rows of that length.
+
+    Three classes, ``W`` a simplex ETF: minus the radial slope of the cross-entropy there, over the length.
+    """
+    return 1.5 * 2 / (math.exp(1.5 * tau) + 2)
+
+
 @house_style
 def two_parametrisations(tau: float) -> Figure:
     """Draw the loss of one feature under decay and under normalisation, over the same plane, W held at the ETF."""
@@ -246,9 +254,7 @@ def two_parametrisations(tau: float) -> Figure:
     plane = torch.stack([x.flatten(), y.flatten()], dim=1)
     radius = plane.norm(dim=1, keepdim=True).clamp_min(1e-9)
     fit = lambda h: torch.logsumexp(h @ W.T, dim=1) - h @ W[0]
-    # The decay that makes `length` the best length: minus the radial slope of the fit there, over the length.
-    wrong = 2 / (math.exp(1.5 * tau) + 2)
-    decay = 1.5 * math.sqrt(tau) * wrong / length
+    decay = feature_decay(tau)
     surfaces = fit(plane) + decay / 2 * radius[:, 0] ** 2, fit(plane / radius * length)
     for ax, surface, title in zip(axes, surfaces, ("with decay", "normalised")):
         z = surface.view_as(x).numpy()
@@ -259,58 +265,6 @@ def two_parametrisations(tau: float) -> Figure:
         ax.plot(length, 0, "*", color=COLORS[0], ms=15)
         ax.set(title=title, aspect="equal", xticks=[], yticks=[])
         ax.grid(False)
-    return fig
-
-
-TARGET_NAMES = {"accuracy": "accuracy", "nc1": "NC1", "nc1_unit": "NC1 of unit features"}
-
-
-@house_style
-def speed(record: Mapping[str, Any]) -> Figure:
-    """Draw epochs to each target, one dot a seed, for both arms of a recorded comparison."""
-    fig, ax = new(6.4, 3.8)
-    budget, rows = record["plan"]["epochs"], list(record["report"])
-    for i, target in enumerate(rows):
-        for j, (arm, color, marker) in enumerate((("plain", ORANGE, "s"), ("normalised", BLUE, "o"))):
-            epochs = record["report"][target][arm]["epochs_to"]
-            values = [budget * 1.3 if e is None else e for e in epochs]
-            spread = np.linspace(-0.08, 0.08, len(values))
-            y = i + (0.16 if j else -0.16) + spread
-            label = arm if i == 0 else None
-            ax.plot(values, y, marker, color=color, ms=8, alpha=0.7, mew=0, label=label)
-    names = {t: f"{TARGET_NAMES[t]} {'≥' if t == 'accuracy' else '≤'} {record['plan'][t]:g}" for t in rows}
-    ax.set_yticks(range(len(rows)), [names[t] for t in rows])
-    ax.set(xscale="log", xlabel=f"epochs to get there (budget {budget})", ylim=(len(rows) - 0.4, -0.75))
-    ticks = [t for t in (1, 2, 5, 10, 20, 50, 100) if t <= budget]
-    ax.set_xticks(ticks, [str(t) for t in ticks])
-    ax.minorticks_off()
-    ax.legend(loc="upper right", ncols=2)
-    return fig
-
-
-@house_style
-def speed_grid(record: Mapping[str, Any], target: str) -> Figure:
-    """Draw the median of the epochs to a target for every setting that was tried, one panel an arm."""
-    fig, axes = new(6.8, 3.9, 1, 2)
-    budget = record["plan"]["epochs"]
-    for ax, arm, knob in zip(axes, ("plain", "normalised"), ("weight decay", "temperature")):
-        rows = [r for r in record["tuning"] if r["arm"] == arm]
-        rates, knobs = (sorted({r[name] for r in rows}) for name in ("learning_rate", "knob"))
-        table = np.full((len(rates), len(knobs)), np.nan)
-        for r in rows:
-            arrived = sorted(math.inf if e is None else e for e in r["epochs_to"][target])
-            median = arrived[len(arrived) // 2]
-            table[rates.index(r["learning_rate"]), knobs.index(r["knob"])] = median if median <= budget else np.nan
-        ax.imshow(np.log(table), cmap="viridis_r", vmin=0, vmax=math.log(budget), aspect="auto", origin="lower")
-        for (i, j), value in np.ndenumerate(table):
-            text = "–" if np.isnan(value) else f"{value:.0f}"
-            pale = np.isnan(value) or math.log(value) < 0.55 * math.log(budget)
-            ax.text(j, i, text, ha="center", va="center", color="black" if pale else "white")
-        ax.set_xticks(range(len(knobs)), [f"{k:g}" for k in knobs])
-        ax.set_yticks(range(len(rates)), [f"{r:g}" for r in rates])
-        ax.set(xlabel=knob, title=arm)
-        ax.grid(False)
-    axes[0].set_ylabel("learning rate")
     return fig
 
 
