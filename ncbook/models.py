@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 from torch.nn.utils import skip_init
+from torch.nn.utils.parametrize import register_parametrization
 
 from ncbook import checks
 from ncbook.etf import simplex_etf
@@ -31,12 +32,18 @@ class ETFClassifier(nn.Module):
         num_classes: K >= 2.
         scale: the norm of each row, > 0. A larger one lets the same features reach smaller losses.
         generator: turns the frame by a random rotation; without it the frame is deterministic.
+        nonnegative: turn the frame so that features behind a ReLU can meet it: the rows are the first K coordinate
+            axes minus their mean, and the feature ``e_k`` has the same positive margin over every other class. In
+            most other orientations some class is out of reach of every non-negative feature when ``d`` is near K.
+        learn_scale: train one positive factor of all rows, ``exp`` of a parameter that begins at 0.
+        learn_bias: train the bias.
 
     The rows are in ``weight`` (K, d), and ``bias`` (K,) is zero; both are buffers, so they move with the module and
-    are saved with it, and no optimiser sees them.
+    are saved with it, and no optimiser sees them, unless asked for with ``learn_scale`` and ``learn_bias``.
 
     Raises:
-        ValueError: if ``feature_dim < num_classes - 1``, where no simplex ETF exists, or ``scale <= 0``.
+        ValueError: if ``feature_dim < num_classes - 1``, where no simplex ETF exists, or ``scale <= 0``; with
+            ``nonnegative`` also if ``feature_dim < num_classes`` or a ``generator`` is given.
 
     Source: Zhu et al. (2021), section 5: a fixed simplex ETF as classifier.
     """
@@ -45,17 +52,53 @@ class ETFClassifier(nn.Module):
     bias: Tensor
 
     def __init__(
-        self, feature_dim: int, num_classes: int, *, scale: float = 1.0, generator: torch.Generator | None = None
+        self,
+        feature_dim: int,
+        num_classes: int,
+        *,
+        scale: float = 1.0,
+        generator: torch.Generator | None = None,
+        nonnegative: bool = False,
+        learn_scale: bool = False,
+        learn_bias: bool = False,
     ) -> None:
         super().__init__()
         checks.number("scale", scale, positive=True)
         frame = simplex_etf(num_classes, feature_dim, generator=generator, dtype=torch.float32)
+        if nonnegative:
+            frame = _centred_axes(num_classes, feature_dim, generator)
         self.register_buffer("weight", scale * frame)
-        self.register_buffer("bias", torch.zeros(num_classes))
+        if learn_scale:
+            register_parametrization(self, "weight", _Gain())
+        bias = torch.zeros(num_classes)
+        if learn_bias:
+            self.register_parameter("bias", nn.Parameter(bias))
+        else:
+            self.register_buffer("bias", bias)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return logits (N, K) of ``features`` (N, d)."""
         return linear(features, self.weight, self.bias)
+
+
+class _Gain(nn.Module):
+    """Multiply by a positive number that is learned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log_gain = nn.Parameter(torch.zeros(()))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight * self.log_gain.exp()
+
+
+def _centred_axes(num_classes: int, feature_dim: int, generator: torch.Generator | None) -> Tensor:
+    if generator is not None:
+        raise ValueError("generator must be None with nonnegative=True: the orientation is fixed")
+    if feature_dim < num_classes:
+        raise ValueError(f"feature_dim must be >= num_classes = {num_classes} with nonnegative=True, got {feature_dim}")
+    axes = torch.eye(num_classes, feature_dim)
+    return math.sqrt(num_classes / (num_classes - 1)) * (axes - axes.mean(dim=0))
 
 
 class FeatureClassifier(nn.Module):
@@ -106,7 +149,8 @@ def mlp(
         normalise: batch normalisation after every linear layer but the last. The features then have, over a training
             batch, mean and spread that are parameters of their own, on which weight decay acts as feature decay.
         relu_features: end the backbone in a ReLU, so that features are non-negative.
-        classifier: ``"learned"``, a linear layer with bias, or ``"etf"``, an `ETFClassifier` (needs d >= K - 1).
+        classifier: ``"learned"``, a linear layer with bias, or ``"etf"``, an `ETFClassifier` (needs d >= K - 1, and
+            with ``relu_features``, towards which the frame is then turned, d >= K).
         seed: of the initial weights (He et al. 2015); the global random state is left as it was.
 
     Raises:
@@ -122,7 +166,7 @@ def mlp(
         if relu_features or i < len(widths) - 1:
             layers.append(nn.ReLU())
         entries = width
-    return _assemble(nn.Sequential(*layers), feature_dim, num_classes, classifier, seed)
+    return _assemble(nn.Sequential(*layers), feature_dim, num_classes, classifier, seed, nonnegative=relu_features)
 
 
 def cnn(
@@ -163,7 +207,68 @@ def cnn(
     layers += [nn.Flatten(), flat, nn.BatchNorm1d(feature_dim, eps=EPS)]
     if relu_features:
         layers.append(nn.ReLU())
-    return _assemble(nn.Sequential(*layers), feature_dim, num_classes, classifier, seed)
+    return _assemble(nn.Sequential(*layers), feature_dim, num_classes, classifier, seed, nonnegative=relu_features)
+
+
+def resnet18(
+    num_classes: int,
+    feature_dim: int = 512,
+    classifier: ClassifierKind = "learned",
+    stem: Literal["cifar", "imagenet"] = "cifar",
+    *,
+    width: int = 64,
+    last_width: int | None = None,
+    channels: int = 3,
+    recompute: bool = False,
+    seed: int = 0,
+) -> FeatureClassifier:
+    """Return ResNet18, its features averaged over the image behind a ReLU (so none is negative), then logits.
+
+    Args:
+        num_classes: K >= 2.
+        feature_dim: d, the channels that the last block ends in. 512 is the published network; another number
+            replaces the block's last convolution and gives it a 1 x 1 shortcut (``ncbook.resnet.backbone``).
+        classifier: ``"learned"``, or ``"etf"``, an `ETFClassifier` turned towards non-negative features, its bias
+            trained; needs d >= K.
+        stem: ``"cifar"`` (3 x 3, stride 1) or ``"imagenet"`` (7 x 7, stride 2, max pooling).
+        width: channels of the first stage, doubled from stage to stage.
+        last_width: of the last stage, if not ``8 width``.
+        channels: of an image.
+        recompute: keep only the input of each block for the backward pass and compute the rest again: less memory,
+            more time, the same numbers.
+        seed: of the initial weights (He et al. 2015).
+
+    Raises:
+        ValueError: for a size that is not a positive integer, an unknown ``classifier`` or ``stem``, or an ETF that
+            does not fit.
+
+    Source: He et al. (2016); with d = K and a fixed simplex ETF, Zhu et al. (2021), section 5.
+    """
+    from ncbook.resnet import backbone
+
+    options = {"width": width, "last_width": last_width, "channels": channels, "recompute": recompute}
+    net = backbone(18, feature_dim, stem=stem, **options)  # type: ignore[arg-type]
+    return _assemble(net, feature_dim, num_classes, classifier, seed, nonnegative=True, learn_bias=True)
+
+
+def resnet50(
+    num_classes: int,
+    feature_dim: int = 2048,
+    classifier: ClassifierKind = "learned",
+    stem: Literal["cifar", "imagenet"] = "cifar",
+    *,
+    width: int = 64,
+    last_width: int | None = None,
+    channels: int = 3,
+    recompute: bool = False,
+    seed: int = 0,
+) -> FeatureClassifier:
+    """Return ResNet50; arguments and errors as `resnet18`, but for the 2048 features of the published network."""
+    from ncbook.resnet import backbone
+
+    options = {"width": width, "last_width": last_width, "channels": channels, "recompute": recompute}
+    net = backbone(50, feature_dim, stem=stem, **options)  # type: ignore[arg-type]
+    return _assemble(net, feature_dim, num_classes, classifier, seed, nonnegative=True, learn_bias=True)
 
 
 def _sizes(name: str, sizes: Sequence[int]) -> list[int]:
@@ -171,7 +276,13 @@ def _sizes(name: str, sizes: Sequence[int]) -> list[int]:
 
 
 def _assemble(
-    backbone: nn.Module, feature_dim: int, num_classes: int, kind: ClassifierKind, seed: int
+    backbone: nn.Module,
+    feature_dim: int,
+    num_classes: int,
+    kind: ClassifierKind,
+    seed: int,
+    nonnegative: bool,
+    learn_bias: bool = False,
 ) -> FeatureClassifier:
     checks.integer("num_classes", num_classes, minimum=2)
     generator = torch.Generator().manual_seed(checks.integer("seed", seed, minimum=0))
@@ -181,7 +292,7 @@ def _assemble(
     if kind == "learned":
         last = skip_init(nn.Linear, feature_dim, num_classes)
     else:
-        last = ETFClassifier(feature_dim, num_classes)
+        last = ETFClassifier(feature_dim, num_classes, nonnegative=nonnegative, learn_bias=learn_bias)
     model = FeatureClassifier(backbone, last)
     # Layers come uninitialised (skip_init), so that nothing is drawn from the global random state.
     for module in model.modules():
