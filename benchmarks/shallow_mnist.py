@@ -3,7 +3,8 @@
     python benchmarks/shallow_mnist.py FOLDER        (FOLDER holds MNIST/raw, as torchvision leaves it)
 
 Digits 0, 1 and 2, global mean removed; 50 neurons, every entry Gaussian with variance 1e-6, not balanced; stochastic
-gradient descent on the mean cross-entropy, batches of 1000, step 0.1, 50 epochs (Min, Zhu and Vidal 2025, appendix B.1).
+gradient descent on the mean cross-entropy, batches of 1000, step 0.1, 50 epochs. Source: Min, Zhu and Vidal (2025),
+appendix B.1.
 """
 
 from __future__ import annotations
