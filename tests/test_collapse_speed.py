@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -160,3 +161,38 @@ def test_command_line_writes_json_with_provenance(tmp_path):
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+ROOT = Path(__file__).parent.parent
+NAMES = {"decay": "decay", "last_layer_decay": "last-layer decay", "normalised": "normalised"}
+
+
+def test_tables_of_chapter_6_are_what_was_recorded():
+    """The chapter cannot read results/ where it runs by itself, so its two tables are checked here."""
+    record = json.loads((ROOT / "results" / "collapse-speed-digits.json").read_text())
+    chapter = json.loads((ROOT / "chapters" / "06-normalised-features.ipynb").read_text())
+    text = "".join("".join(cell["source"]) + "\n" for cell in chapter["cells"])
+    show = lambda epochs: "–" if epochs is None or epochs == math.inf else f"{epochs:.0f}"
+    for arm, name in NAMES.items():
+        cells = []
+        for target in ("accuracy", "nc1_unit", "nc1"):
+            row = record["report"][target][arm]
+            epochs = ", ".join(map(show, row["epochs_to"]))
+            cells.append(f"{row['learning_rate']:g}, {row['temperature']:g}: **{epochs}**")
+        assert f"| {name} | {' | '.join(cells)} |" in text
+        medians = []
+        for rate in (0.01, 0.1, 1.0):
+            at = {"arm": arm, "learning_rate": rate, "temperature": 2.0}
+            row = next(r for r in record["tuning"] if r.items() >= at.items())
+            medians.append(max(math.inf if e is None else e for e in row["epochs_to"]["nc1_unit"]))
+        assert f"| {name} | {' | '.join(map(show, medians))} |" in text
+    best = record["report"]["nc1_unit"]
+    for arm in NAMES:
+        assert f'Setting("{arm}", {best[arm]["learning_rate"]:g}, {best[arm]["temperature"]:g})' in text
+
+
+def test_no_recorded_tuned_setting_lies_on_the_edge_of_its_learning_rates():
+    record = json.loads((ROOT / "results" / "collapse-speed-digits.json").read_text())
+    rates = record["plan"]["rates"]
+    for arms in record["report"].values():
+        assert all(min(rates) < row["learning_rate"] < max(rates) for row in arms.values())
