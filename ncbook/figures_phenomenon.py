@@ -84,6 +84,7 @@ def clouds(
     *,
     names: Sequence[str],
     limit: float,
+    classes: Sequence[int] | None = None,
     basis: Tensor | None = None,
     weight: Tensor | None = None,
     title: str = "",
@@ -91,39 +92,37 @@ def clouds(
     """Draw features as clouds of points in a plane, coloured by class, with their means as large discs.
 
     Args:
-        features: (N, d). labels: (N,) among the K ``names``; other labels are left out.
-        limit: half-width of the picture, in the units of the features.
+        features: (N, d). labels: (N,). names: of all K classes.
+        limit: half-width of the picture, in the units of the features; the middle is the mean of the class means.
+        classes: the classes to show, all by default.
         basis: (d, 2), the plane to look at; the features' own plane where d is 2.
-        weight: (K, d), drawn as arrows scaled so that the longest is as long as the longest class mean.
+        weight: (K, d), the shown rows drawn as arrows, scaled so that the longest reaches as far as the farthest mean.
     """
     fig, ax = figures.new(4.7, 4.9)
-    K = len(names)
-    means = torch.stack([features[labels == k].mean(dim=0) for k in range(K)])
-    centre = means.mean(dim=0)
+    shown = list(range(len(names))) if classes is None else list(classes)
+    colors = [CLASS_COLORS[k] for k in shown]
+    means = torch.stack([features[labels == k].mean(dim=0) for k in shown])
     flat = lambda x: np.asarray(x if basis is None else x @ basis)
-    for k in range(K):
-        points = flat(features[labels == k] - centre)
-        ax.scatter(*points.T, s=9, color=CLASS_COLORS[k], alpha=0.45, linewidths=0)
-    corners = flat(means - centre)
+    for k, color in zip(shown, colors):
+        points = flat(features[labels == k] - means.mean(dim=0))
+        ax.scatter(*points.T, s=9, color=color, alpha=0.45, linewidths=0)
+    corners = flat(means - means.mean(dim=0))
     if weight is not None:
-        rows = flat(weight - weight.mean(dim=0))
+        rows = flat(weight[shown])
         rows *= np.linalg.norm(corners, axis=1).max() / np.linalg.norm(rows, axis=1).max()
-        for k in range(K):
-            arrow = dict(arrowstyle="-|>", color=CLASS_COLORS[k], linewidth=1.8, shrinkA=0, shrinkB=0)
-            ax.annotate("", rows[k], (0, 0), arrowprops=arrow)
-    ax.scatter(*corners.T, s=60, color=CLASS_COLORS[:K], edgecolors="black", linewidths=1, zorder=3)
-    _name_corners(ax, corners, names, limit)
+        for row, color in zip(rows, colors):
+            arrow = dict(arrowstyle="-|>", color=color, linewidth=1.8, shrinkA=0, shrinkB=0)
+            ax.annotate("", row, (0, 0), arrowprops=arrow)
+    ax.scatter(*corners.T, s=60, color=colors, edgecolors="black", linewidths=1, zorder=3)
+    for (x, y), k, color in zip(corners, shown, colors):
+        length = max(math.hypot(x, y), 1e-9)
+        out = min(1 + 0.16 * limit / length, 0.93 * limit / length)  # beyond the mean, inside the picture
+        style = dict(ha="center", va="center", fontweight="bold", fontsize=13)
+        box = dict(boxstyle="round,pad=0.12", facecolor="white", edgecolor="none", alpha=0.75)
+        ax.text(out * x, out * y, names[k], color=color, bbox=box, **style)
     _bare(ax, limit)
     ax.set_title(title)
     return fig
-
-
-def _name_corners(ax: Axes, corners: np.ndarray, names: Sequence[str], limit: float) -> None:
-    for (x, y), name, color in zip(corners, names, CLASS_COLORS):
-        length = max(math.hypot(x, y), 1e-9)
-        out = min(1 + 0.16 * limit / length, 0.93 * limit / length)  # beyond the mean, inside the picture
-        box = dict(boxstyle="round,pad=0.12", facecolor="white", edgecolor="none", alpha=0.75)
-        ax.text(out * x, out * y, name, ha="center", va="center", color=color, fontweight="bold", fontsize=13, bbox=box)
 
 
 def _bare(ax: Axes, limit: float) -> None:

@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from ncbook import checks
 from ncbook.models import FeatureClassifier
