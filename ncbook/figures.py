@@ -12,6 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
 import numpy as np
+from cycler import cycler
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -25,7 +26,7 @@ GREY = "#7F7F7F"
 DIVERGING = "RdBu_r"  # for cosines and other signed quantities, always symmetric about 0
 SEQUENTIAL = "viridis"
 
-STYLE: dict[str, Any] = {
+STYLE: Any = {  # Any: matplotlib types the keys one by one
     "font.size": 11,
     "axes.titlesize": 11,
     "axes.labelsize": 11,
@@ -39,7 +40,7 @@ STYLE: dict[str, Any] = {
     "grid.color": "#E5E5E5",
     "grid.linewidth": 0.8,
     "axes.axisbelow": True,
-    "axes.prop_cycle": matplotlib.cycler(color=COLORS),
+    "axes.prop_cycle": cycler(color=COLORS),
     "lines.linewidth": 2.0,
     "figure.dpi": 144,
     "figure.facecolor": "white",
