@@ -170,17 +170,18 @@ def images(rows: Mapping[str, Tensor], side: int) -> Figure:
     """
     K = len(next(iter(rows.values())))
     fig, axes = figures.new(1.35 * K + 1.6, 1.45 * len(rows), rows=len(rows), cols=K, squeeze=False)
-    for line, (name, vectors) in zip(axes, rows.items()):
-        for k, (ax, vector) in enumerate(zip(line, vectors)):
+    for r, (name, vectors) in enumerate(rows.items()):
+        for k, vector in enumerate(vectors):
+            ax = axes[r, k]
             pixels = vector.detach().reshape(side, side).numpy()
             top = float(np.abs(pixels).max()) or 1.0
             ax.imshow(pixels, cmap=figures.DIVERGING, vmin=-top, vmax=top)
             ax.set_xticks([])
             ax.set_yticks([])
             ax.grid(False)
-            if ax is line[0]:
+            if k == 0:
                 ax.set_ylabel(name, rotation=0, ha="right", va="center")
-            if line is axes[0]:
+            if r == 0:
                 ax.set_title(f"class {k}")
     return fig
 
