@@ -1,0 +1,201 @@
+"""Release assignments: test each master's solution, then write what students and graders get.
+
+    python -m assignments.release [hw1 …] [--secret FILE] [--address URL] [--out DIR] [--force]
+
+For each master this writes, under ``_build/assignments/hwN/``:
+``student/`` (no solution, no hidden test), ``autograder/`` (everything, for `assignments.grading`),
+``hwN-student.zip`` and ``hwN-gradescope.zip``. A master that has not changed is not released again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import yaml
+
+from assignments.author import NCBOOK
+from assignments.leaks import leaks
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+OUT = ROOT / "_build" / "assignments"
+SECRET_FILE = HERE / "course-secret.txt"
+SEED_NAME = "COURSE_SEED"
+
+
+class ReleaseError(Exception):
+    """A master that must not be handed out, and why."""
+
+
+def masters() -> dict[str, Path]:
+    """Return the course's masters by name: ``{"hw1": …/hw1-simplex-etf/hw1.ipynb}``."""
+    return {p.stem: p for p in sorted(HERE.glob("hw*/hw*.ipynb")) if p.parent.name.startswith(p.stem + "-")}
+
+
+def read_secret(path: Path = SECRET_FILE) -> str:
+    """Return the course's secret: ``COURSE_SECRET`` if set, else the file's text; drawn and kept if there is none."""
+    if os.environ.get("COURSE_SECRET"):
+        return os.environ["COURSE_SECRET"]
+    if not path.exists():
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_hex(32) + "\n")
+    text = path.read_text().strip()
+    if len(text) < 16:
+        raise ReleaseError(f"the secret in {path} must have at least 16 characters, got {len(text)}")
+    return text
+
+
+def seed(secret: str, assignment: str, question: str) -> int:
+    """Return the integer that ``COURSE_SEED`` stands for in one question: 1 … 2**31 - 1, unguessable."""
+    digest = hashlib.sha256(f"{secret}\n{assignment}\n{question}".encode()).digest()
+    return 1 + int.from_bytes(digest[:8], "big") % (2**31 - 1)
+
+
+def questions(notebook: nbformat.NotebookNode) -> dict[str, dict[str, Any]]:
+    """Return each question's configuration (``points``, ``manual``) by name, in order."""
+    found = {}
+    for cell in notebook.cells:
+        if cell.cell_type == "raw" and cell.source.startswith("# BEGIN QUESTION"):
+            config = yaml.safe_load(cell.source)
+            found[config["name"]] = {"points": config["points"], "manual": bool(config.get("manual", False))}
+    return found
+
+
+def prepare(notebook: nbformat.NotebookNode, name: str, secret: str, address: str) -> nbformat.NotebookNode:
+    """Return the master with its seeds, its Colab badge and its set-up cell filled in."""
+    question = ""
+    badge = ""
+    if address.startswith("https://github.com/"):
+        there = address.replace("https://github.com/", "https://colab.research.google.com/github/")
+        badge = f"[Open in Colab]({there}/blob/main/{name}/{name}.ipynb)"
+    for cell in notebook.cells:
+        if cell.cell_type == "raw" and cell.source.startswith("# BEGIN QUESTION"):
+            question = yaml.safe_load(cell.source)["name"]
+        if cell.cell_type == "code":
+            cell.source = re.sub(rf"\b{SEED_NAME}\b", str(seed(secret, name, question)), cell.source)
+            zipped = f"{address}/raw/main/{name}-student.zip" if address else ""
+            cell.source = cell.source.replace('RELEASE = ""', f'RELEASE = "{zipped}"')
+            cell.outputs, cell.execution_count = [], None
+        elif cell.cell_type == "markdown":
+            cell.source = re.sub(r"(?m)^\(colab\)$", badge, cell.source)
+    return notebook
+
+
+def limits(folder: Path) -> dict[str, float]:
+    """Return the grading limits that an assignment sets itself, in seconds."""
+    path = folder / "limits.toml"
+    return tomllib.loads(path.read_text()) if path.exists() else {}
+
+
+def pack(folder: Path, out: Path) -> None:
+    """Zip a folder's contents, without the folder, the same bytes each time."""
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as zipped:
+        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            info = zipfile.ZipInfo(path.relative_to(folder).as_posix(), (2020, 1, 1, 0, 0, 0))
+            info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+            zipped.writestr(info, path.read_bytes())
+
+
+def assign(master: Path, out: Path) -> None:
+    """Run otter's assign, which fails unless the solution passes every test."""
+    command = [sys.executable, "-m", "otter", "assign", str(master), str(out), "--no-pdfs"]
+    environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"), "MPLBACKEND": "Agg"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL)
+    if done.returncode != 0 or not (out / "student" / master.name).exists():
+        raise ReleaseError(f"{master.stem}: otter assign failed\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
+
+
+def lay_package(name: str, out: Path) -> None:
+    """Put the book's package beside the student's notebook and into Gradescope's zip."""
+    source = ROOT / "ncbook"
+    shutil.copytree(source, out / "student" / "ncbook", ignore=shutil.ignore_patterns("__pycache__"))
+    with zipfile.ZipFile(out / f"{name}-gradescope.zip", "a", zipfile.ZIP_DEFLATED) as zipped:
+        for path in sorted(source.rglob("*.py")):
+            zipped.write(path, f"files/ncbook/{path.relative_to(source).as_posix()}")
+
+
+def digest(paths: list[Path], *texts: str) -> str:
+    state = hashlib.sha256("\n".join(texts).encode())
+    for path in paths:
+        state.update(path.read_bytes())
+    return state.hexdigest()
+
+
+def release(master: Path, *, secret: str, address: str = "", out: Path | None = None, force: bool = False) -> Path:
+    """Release one master; return the folder that holds ``student/`` and ``autograder/``.
+
+    Args:
+        master: the master notebook, ``…/hwN-name/hwN.ipynb``.
+        secret: the course's secret; hidden tests draw their instances from it.
+        address: of the public course repository that will hold the student files, or empty.
+        out: the folder to write; ``_build/assignments/hwN`` by default.
+        force: release again even where nothing changed.
+
+    Raises:
+        ReleaseError: if the solution fails a test, or a solution line or hidden test would reach students.
+    """
+    name = master.stem
+    out = (out or OUT / name).resolve()
+    stamp = out / "stamp"
+    sources = [master, Path(__file__), *sorted(master.parent.glob("limits.toml"))]
+    fresh = digest(sources, secret, address)
+    if not force and stamp.exists() and stamp.read_text() == fresh:
+        return out
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    notebook = nbformat.read(master, as_version=4)
+    parts = questions(notebook)
+    needs_package = any(c.cell_type == "code" and NCBOOK in c.source for c in notebook.cells)
+    prepared = out / "master" / master.name
+    prepared.parent.mkdir()
+    prepared.write_text(nbformat.writes(prepare(notebook, name, secret, address)))
+    assign(prepared, out)
+    for zipped in (out / "autograder").glob("*.zip"):
+        zipped.rename(out / f"{name}-gradescope.zip")
+    if found := leaks(prepared, out / "student"):
+        raise ReleaseError(f"{name}: these lines must not reach students:\n" + "\n".join(found))
+    if needs_package:
+        lay_package(name, out)
+    pack(out / "student", out / f"{name}-student.zip")
+    shutil.rmtree(prepared.parent)  # it holds the solutions and the seeds
+    about = {"assignment": name, "questions": parts, "limits": limits(master.parent)}
+    (out / "autograder" / "grading.json").write_text(json.dumps(about, indent=2) + "\n")
+    stamp.write_text(fresh)
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="assignments to release; all of them by default")
+    parser.add_argument("--secret", type=Path, default=SECRET_FILE, help="file of the course's secret")
+    parser.add_argument("--address", default="", help="public repository that will hold the student files")
+    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--force", action="store_true", help="release again even where nothing changed")
+    args = parser.parse_args()
+    known = masters()
+    if unknown := [n for n in args.names if n not in known]:
+        parser.error(f"no such assignment: {', '.join(unknown)} (there are {', '.join(known)})")
+    try:
+        secret = read_secret(args.secret)
+        for name in args.names or known:
+            where = release(known[name], secret=secret, address=args.address.rstrip("/"), out=args.out / name, force=args.force)
+            print(f"{name}: {os.path.relpath(where)}")
+    except ReleaseError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()
