@@ -56,7 +56,7 @@ class NeuralCollapseReport:
     Attributes:
         nc1: ``tr(Sigma_W pinv(Sigma_B)) / K``, Papyan et al. (2020). ``inf`` if all class means coincide; ``nan`` if
             no class has two samples.
-        nc1_trace_quotient: ``tr(Sigma_W) / tr(Sigma_B)``, Tirer and Bruna (2022); no inverse, hence never large
+        nc1_trace_quotient: ``tr(Sigma_W) / tr(Sigma_B)``, Hui, Belkin and Nakkiran (2022); no inverse, hence never large
             only because two class means are close. ``inf`` and ``nan`` as for ``nc1``.
         cdnv: class-distance normalised variance, the mean over pairs of classes of
             ``(v_j + v_k) / (2 ||mu_j - mu_k||^2)`` with ``v_k`` the mean of ``||h - mu_k||^2`` over the class,
