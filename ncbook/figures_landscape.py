@@ -45,6 +45,7 @@ def proof_chain(chain: Chain, lower_bound: float, *, top: float) -> Figure:
         ax.text(
             shown + (-0.01 if inside else 0.01) * top, -row, f"{value:.4f}", va="center",
             ha="right" if inside else "left", color="white" if inside else "black",
+            bbox=None if inside else {"facecolor": "white", "edgecolor": "none", "pad": 0.5},
         )  # fmt: skip
     ax.axvline(chain.minimum, color=GREEN, linestyle="--", linewidth=1.4)
     ax.set_yticks([-row for row in range(len(names))], names)
