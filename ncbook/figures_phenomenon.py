@@ -56,17 +56,18 @@ def _polygon(K: int) -> Tensor:
 
 
 @figures.house_style
-def samples(images: Tensor, labels: Tensor, per_class: int = 6) -> Figure:
+def samples(images: Tensor, labels: Tensor, per_class: int = 4) -> Figure:
     """Draw the first ``per_class`` images of each class, one column a class.
 
     Args:
         images: (N, 1, height, width) in [0, 1]. labels: (N,).
     """
     K = int(labels.max()) + 1
-    columns = [torch.cat(list(images[labels == k][:per_class, 0])) for k in range(K)]
-    fig, ax = figures.new(6.4, 6.4 * per_class / K + 0.3)
+    padded = torch.nn.functional.pad(images, (1, 1, 1, 1))  # so that neighbours do not touch
+    columns = [torch.cat(list(padded[labels == k][:per_class, 0])) for k in range(K)]
+    fig, ax = figures.new(6.6, 6.6 * per_class / K + 0.3)
     ax.imshow(torch.cat(columns, dim=1), cmap="gray_r", vmin=0, vmax=1)
-    width = images.shape[-1]
+    width = padded.shape[-1]
     ax.set_xticks([width * (k + 0.5) - 0.5 for k in range(K)], [str(k) for k in range(K)])
     ax.xaxis.tick_top()
     ax.tick_params(length=0)
