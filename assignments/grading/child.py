@@ -1,0 +1,165 @@
+"""The student's side: run a notebook's cells, then answer calls in a fresh copy of this process for each test.
+
+No test, no score and no secret is ever here. What student code can do to this process it can only do to itself:
+the grader believes nothing that arrives but values.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import types
+from typing import Any
+
+import numpy as np  # loaded before the memory is limited, and once for all tests
+import torch
+from traitlets.config import Config
+
+from assignments.grading import seal
+from assignments.grading.wire import Channel, Gone, decode, encode
+
+# Kept here, so that an honest mistake such as `del os.fork` in a notebook does not reach us.
+_fork, _exit, _killpg, _waitpid, _recv_fds = os.fork, os._exit, os.killpg, os.waitpid, socket.recv_fds
+
+
+class CellTimeout(BaseException):
+    """A cell ran longer than its limit."""
+
+
+def stub_otter() -> None:
+    """Put a module in otter's place whose checks do nothing: the visible checks are run by the grader."""
+
+    class Notebook:
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            pass
+
+        def __getattr__(self, name: str) -> Any:
+            return lambda *args, **kwargs: None
+
+    stub = types.ModuleType("otter")
+    stub.Notebook = Notebook  # type: ignore[attr-defined]
+    sys.modules["otter"] = stub
+
+
+def shell() -> Any:
+    """Return IPython's shell without history, colours or tracebacks; its sources may hold magics."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    config = Config()
+    config.HistoryManager.enabled = False
+    config.InteractiveShell.colors = "NoColor"
+    shell = InteractiveShell.instance(config=config)
+    shell.showtraceback = shell.showsyntaxerror = lambda *args, **kwargs: None
+    return shell
+
+
+def run_cells(control: Channel, cells: list[str], skip: set[int], seconds: float) -> dict[str, Any]:
+    """Run the cells, saying which one is next, and what each error was; return the notebook's names."""
+
+    def too_long(*args: Any) -> None:
+        raise CellTimeout()
+
+    notebook = shell()
+    for i, source in enumerate(cells):
+        if i in skip:
+            continue
+        control.send({"cell": i})
+        signal.signal(signal.SIGALRM, too_long)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        try:
+            result = notebook.run_cell(source, store_history=False, silent=True)
+            error = result.error_before_exec or result.error_in_exec
+        except BaseException as escaped:
+            error = escaped
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        if error is not None:
+            control.send({"error": [i, type(error).__name__[:80]]})
+    control.send({"ready": True})
+    return notebook.user_ns
+
+
+class Answers:
+    """What one test may ask: names, calls and attributes, in a copy of the process that ran the notebook."""
+
+    def __init__(self, names: dict[str, Any], channel: Channel) -> None:
+        self.names = names
+        self.channel = channel
+        self.handles: list[Any] = []
+
+    def keep(self, value: Any) -> int:
+        self.handles.append(value)
+        return len(self.handles) - 1
+
+    def find(self, ask: dict[str, Any], buffers: list[bytes]) -> Any:
+        if ask["op"] == "get":
+            return self.names.get(ask["name"])
+        target = self.handles[ask["handle"]]
+        if ask["op"] == "attribute":
+            return getattr(target, ask["name"])
+        args, kwargs = decode(ask["args"], buffers, self.handles.__getitem__)
+        return target(*args, **kwargs)
+
+    def serve(self) -> None:
+        """Answer until the grader hangs up."""
+        while True:
+            ask, buffers = self.channel.receive()
+            try:
+                out: list[bytes] = []
+                answer = {"value": encode(self.find(ask, buffers), out, self.keep)}
+                self.channel.send(answer, out)
+            except Gone:
+                return
+            except BaseException as error:
+                words = " ".join(str(error).split())[:300]
+                self.channel.send({"error": [type(error).__name__[:80], words]})
+
+
+def serve_tests(control: Channel, names: dict[str, Any]) -> None:
+    """For each test, fork: a crash, a loop or a changed global in one test is not seen by the next."""
+    copy = 0
+    while True:
+        message, descriptors, _, _ = _recv_fds(control.end, 1, 1)
+        if copy:
+            try:
+                _killpg(copy, signal.SIGKILL)
+                _waitpid(copy, 0)
+            except OSError:
+                pass
+        if not message:
+            _exit(0)
+        copy = _fork()
+        if copy == 0:
+            try:
+                os.setpgid(0, 0)
+                control.close()
+                Answers(names, Channel(socket.socket(fileno=descriptors[0]))).serve()
+            finally:
+                _exit(0)
+        try:
+            os.setpgid(copy, copy)  # here too: whichever comes first
+        except OSError:
+            pass
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def main(descriptor: int) -> None:
+    control = Channel(socket.socket(fileno=descriptor))
+    job, _ = control.receive()
+    sealed = seal.seal(job["hide"], job["keep"]) if job["namespaces"] else False
+    seal.set_limits(job["cpu"], job["memory"], job["file_size"], 256 if job["namespaces"] else None)
+    stub_otter()
+    np.seterr(all="ignore")
+    torch.set_num_threads(1)  # a copy of a process has no threads: with one thread nothing is missing
+    control.send({"started": sealed})
+    sys.argv = ["notebook"]
+    names = run_cells(control, job["cells"], set(job["skip"]), job["cell_seconds"])
+    control.end.settimeout(None)
+    serve_tests(control, names)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,131 @@
+"""Stand-ins for a student's names: what a test gets, and what turns its calls into messages."""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+import time
+from typing import Any
+
+from assignments.grading.sandbox import Limits
+from assignments.grading.wire import BadReply, Channel, Gone, decode, encode
+
+# A test that asks for one of these gets the grader's own, whatever the student made of it.
+MODULES = {"np": "numpy", "numpy": "numpy", "torch": "torch", "math": "math", "nn": "torch.nn", "F": "torch.nn.functional"}
+
+
+class StudentError(Exception):
+    """Student code raised an exception; also an instance of the built-in exception of that name, if there is one."""
+
+
+def student_error(kind: str, words: str) -> StudentError:
+    """Return an exception that a test can catch by the name it had in the student's process."""
+    base = getattr(builtins, kind, None)
+    known = isinstance(base, type) and issubclass(base, Exception) and base.__init__ is Exception.__init__
+    if isinstance(base, type) and base in (ValueError, TypeError, RuntimeError, IndexError, KeyError, ZeroDivisionError):
+        known = True
+    bases = (StudentError, base) if known and base is not Exception else (StudentError,)
+    return type(kind, bases, {})(words)  # type: ignore[arg-type]
+
+
+class Names:
+    """The student's names during one test; a test's arguments come from here.
+
+    The connection is made on first use. After it is lost, every further question raises the same error.
+    """
+
+    def __init__(self, connect: Any, limits: Limits) -> None:
+        self._connect = connect
+        self._limits = limits
+        self._channel: Channel | None = None
+        self._until = time.monotonic() + limits.question
+        self.trouble = ""
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return the value of a name, a `Handle` for what is not plain, or ``default`` where there is none."""
+        if name in MODULES:
+            return importlib.import_module(MODULES[name])
+        value = self.ask({"op": "get", "name": name})
+        return default if value is None else value
+
+    def __getitem__(self, name: str) -> Any:
+        return self.get(name)
+
+    def __contains__(self, name: str) -> bool:
+        return self.get(name) is not None
+
+    def ask(self, head: dict[str, Any], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        """Send one question and return its answer.
+
+        Raises:
+            Gone: if the process ended, took too long, or answered in no known format.
+            StudentError: if student code raised an exception.
+        """
+        if self.trouble:
+            raise Gone(self.trouble)
+        buffers: list[bytes] = []
+        if head["op"] == "call":
+            head = {**head, "args": encode((args, kwargs or {}), buffers, self._number)}
+        try:
+            if self._channel is None:
+                self._channel = self._connect()
+            seconds = min(self._limits.call, self._until - time.monotonic())
+            self._channel.send(head, buffers, max(seconds, 0.01))
+            reply, arrays = self._channel.receive(max(seconds, 0.01))
+            return self._value(reply, arrays)
+        except TimeoutError:
+            spent = self._until - time.monotonic() <= 0.05
+            limit = f"{self._limits.question:g} s in all" if spent else f"{self._limits.call:g} s"
+            self._lost(f"a call took longer than {limit}")
+        except Gone as error:
+            self._lost(str(error))
+
+    def _value(self, reply: Any, arrays: list[bytes]) -> Any:
+        if isinstance(reply, dict) and "value" in reply:
+            return decode(reply["value"], arrays, lambda number: Handle(self, number))
+        error = reply.get("error") if isinstance(reply, dict) else None
+        if not isinstance(error, list) or len(error) != 2 or not all(isinstance(x, str) for x in error):
+            raise BadReply("a reply in no known format")
+        raise student_error(*error)
+
+    def _lost(self, why: str) -> None:
+        self.trouble = why
+        self.close()
+        raise Gone(why)
+
+    def _number(self, value: Any) -> int:
+        if isinstance(value, Handle) and value._names is self:
+            return value._number
+        raise TypeError(f"a test cannot hand over a {type(value).__name__}")
+
+    def close(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+
+
+class Handle:
+    """Something in the student's process: call it, read its attributes, pass it back. Never true, never equal."""
+
+    def __init__(self, names: Names, number: int) -> None:
+        self._names = names
+        self._number = number
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._names.ask({"op": "call", "handle": self._number}, args, kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self._names.ask({"op": "attribute", "handle": self._number, "name": name})
+
+    def __bool__(self) -> bool:
+        raise TypeError("a test must compare values: this is an object in the student's process")
+
+    def __eq__(self, other: object) -> bool:
+        return False
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return "<an object in the student's process>"
