@@ -7,8 +7,14 @@ from graphlib import TopologicalSorter
 from build import PACKAGE, imported
 
 GRAPH = {p.stem: imported(p.read_text()) for p in PACKAGE.glob("*.py") if p.stem not in ("__init__", "__main__")}
-PRACTICE = {"data", "models", "training", "memory", "experiments"}
-THEORY = {"etf", "ufm", "landscape", "curvature", "census", "sphere", "shallow"}
+PRACTICE = {
+    "data", "device_data", "models", "normalized", "resnet", "training", "resumable", "checkpoint", "lastlayer", "memory",
+    "collapse_speed", "experiments", "measure",
+}  # fmt: skip
+THEORY = {
+    "etf", "ufm", "budget", "chain", "landscape", "curvature", "saddles", "census", "sphere", "sphere_geometry",
+    "sphere_landscape", "sphere_pymanopt", "shallow", "neurons", "flow", "max_margin", "orthogonal_data",
+}  # fmt: skip
 DRAWINGS = {name for name in GRAPH if name.startswith("figures")} | {"explore"}
 HEAVY = ("torch", "torchvision", "sklearn", "matplotlib", "ipywidgets", "scipy", "pymanopt")
 
