@@ -1,7 +1,7 @@
 """Turn a percent-format draft into a master notebook, and a master back into a draft.
 
-    python -m assignments.author convert DRAFT OUT.ipynb
-    python -m assignments.author draft MASTER.ipynb OUT.py
+python -m assignments.author convert DRAFT OUT.ipynb
+python -m assignments.author draft MASTER.ipynb OUT.py
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ tests:
 """
 
 # The release writes the course's address into the empty text. `--no-deps` keeps Colab's widgets as they are.
-SETUP = '''\
+SETUP = """\
 # Set-up: run me first. Works on Colab and on your own machine.
 import sys
 from pathlib import Path
@@ -52,7 +52,7 @@ try:
     import otter
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError("Run `pip install otter-grader==7.0.0`, restart the kernel, run me again.") from error
-grader = otter.Notebook()'''
+grader = otter.Notebook()"""
 
 NCBOOK = "import ncbook  # the book's package: the folder beside this notebook"
 

@@ -191,7 +191,8 @@ def main() -> None:
     try:
         secret = read_secret(args.secret)
         for name in args.names or known:
-            where = release(known[name], secret=secret, address=args.address.rstrip("/"), out=args.out / name, force=args.force)
+            address, out = args.address.rstrip("/"), args.out / name
+            where = release(known[name], secret=secret, address=address, out=out, force=args.force)
             print(f"{name}: {os.path.relpath(where)}")
     except ReleaseError as error:
         sys.exit(str(error))

@@ -6,6 +6,7 @@ the grader believes nothing that arrives but values.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -50,7 +51,7 @@ def shell() -> Any:
     config = Config()
     config.HistoryManager.enabled = False
     config.InteractiveShell.colors = "NoColor"
-    shell = InteractiveShell.instance(config=config)
+    shell: Any = InteractiveShell.instance(config=config)
     shell.showtraceback = shell.showsyntaxerror = lambda *args, **kwargs: None
     return shell
 
@@ -123,11 +124,9 @@ def serve_tests(control: Channel, names: dict[str, Any]) -> None:
     while True:
         message, descriptors, _, _ = _recv_fds(control.end, 1, 1)
         if copy:
-            try:
+            with contextlib.suppress(OSError):
                 _killpg(copy, signal.SIGKILL)
                 _waitpid(copy, 0)
-            except OSError:
-                pass
         if not message:
             _exit(0)
         copy = _fork()
@@ -138,10 +137,8 @@ def serve_tests(control: Channel, names: dict[str, Any]) -> None:
                 Answers(names, Channel(socket.socket(fileno=descriptors[0]))).serve()
             finally:
                 _exit(0)
-        try:
+        with contextlib.suppress(OSError):
             os.setpgid(copy, copy)  # here too: whichever comes first
-        except OSError:
-            pass
         for descriptor in descriptors:
             os.close(descriptor)
 

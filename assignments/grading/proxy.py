@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import importlib
 import time
 from typing import Any
@@ -11,7 +10,9 @@ from assignments.grading.sandbox import Limits
 from assignments.grading.wire import BadReply, Channel, Gone, decode, encode
 
 # A test that asks for one of these gets the grader's own, whatever the student made of it.
-MODULES = {"np": "numpy", "numpy": "numpy", "torch": "torch", "math": "math", "nn": "torch.nn", "F": "torch.nn.functional"}
+MODULES = {"np": "numpy", "nn": "torch.nn", "F": "torch.nn.functional"} | {m: m for m in ("numpy", "torch", "math")}
+KNOWN = (ValueError, TypeError, RuntimeError, NotImplementedError, AssertionError, AttributeError, NameError)
+KNOWN_ERRORS = {e.__name__: e for e in (*KNOWN, ArithmeticError, ZeroDivisionError, IndexError, KeyError, MemoryError)}
 
 
 class StudentError(Exception):
@@ -20,12 +21,8 @@ class StudentError(Exception):
 
 def student_error(kind: str, words: str) -> StudentError:
     """Return an exception that a test can catch by the name it had in the student's process."""
-    base = getattr(builtins, kind, None)
-    known = isinstance(base, type) and issubclass(base, Exception) and base.__init__ is Exception.__init__
-    if isinstance(base, type) and base in (ValueError, TypeError, RuntimeError, IndexError, KeyError, ZeroDivisionError):
-        known = True
-    bases = (StudentError, base) if known and base is not Exception else (StudentError,)
-    return type(kind, bases, {})(words)  # type: ignore[arg-type]
+    base = KNOWN_ERRORS.get(kind)
+    return type(kind, (StudentError, base) if base else (StudentError,), {})(words)
 
 
 class Names:

@@ -7,6 +7,7 @@ import dataclasses
 import os
 import shutil
 import signal
+import site
 import socket
 import subprocess
 import sys
@@ -46,7 +47,7 @@ class Limits:
     memory_gb: float = 6.0
     file_mb: float = 64.0
     reply_mb: float = 64.0
-    restarts: int = 3
+    restarts: float = 3
 
     @classmethod
     def read(cls, table: dict[str, Any]) -> Limits:
@@ -58,7 +59,8 @@ class Limits:
         known = {f.name for f in dataclasses.fields(cls)}
         for key, value in table.items():
             if key not in known or isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
-                raise ValueError(f"limits must be positive numbers named {', '.join(sorted(known))}, got {key} = {value!r}")
+                names = ", ".join(sorted(known))
+                raise ValueError(f"limits must be positive numbers named {names}, got {key} = {value!r}")
         return cls(**table)
 
 
@@ -146,12 +148,11 @@ class Sandbox:
             Gone: if no start came through.
         """
         until = time.monotonic() + self.limits.notebook
-        for _ in range(self.limits.restarts + 1):
-            cell = None
+        for _ in range(int(self.limits.restarts) + 1):
+            self._current: int | None = None
             try:
                 self._start()
-                for cell in self._cells_until(until):
-                    pass
+                self._watch(until)
                 return
             except TimeoutError:
                 what = f"stopped after {self.limits.cell:g} s"
@@ -160,23 +161,22 @@ class Sandbox:
             except Gone:
                 what = "ended the process"
             self._stop()
-            current = self._current
-            if current is None or time.monotonic() > until:
-                raise Gone(f"the notebook ran longer than {self.limits.notebook:g} s" if current is not None else "the process ended before the first cell")
-            self.errors[current] = what
-            self.skip.add(current)
-        raise Gone(f"{self.limits.restarts + 1} cells ended or blocked the process")
+            if self._current is None:
+                raise Gone("the process ended before the first cell")
+            if time.monotonic() > until:
+                raise Gone(f"the notebook ran longer than {self.limits.notebook:g} s")
+            self.errors[self._current] = what
+            self.skip.add(self._current)
+        raise Gone(f"{int(self.limits.restarts) + 1} cells ended or blocked the process")
 
-    def _cells_until(self, until: float) -> Any:
-        """Yield each cell's number as it begins; end when all have run."""
+    def _watch(self, until: float) -> None:
+        """Follow the cells until all have run."""
         control = self.control
         assert control is not None
-        self._current: int | None = None
         head, _ = control.receive(60.0)  # importing torch on a busy machine
         self.sealed = isinstance(head, dict) and head.get("started") is True
         while True:
-            left = min(self.limits.cell + GRACE, max(0.1, until - time.monotonic()))
-            head, _ = control.receive(left)
+            head, _ = control.receive(min(self.limits.cell + GRACE, max(0.1, until - time.monotonic())))
             if not isinstance(head, dict):
                 raise BadReply("a reply in no known format")
             if "ready" in head:
@@ -185,7 +185,6 @@ class Sandbox:
                 self._note_error(head["error"])
             elif type(head.get("cell")) is int and 0 <= head["cell"] < len(self.cells):
                 self._current = head["cell"]
-                yield self._current
             else:
                 raise BadReply("a reply in no known format")
 
@@ -224,8 +223,7 @@ class Sandbox:
         )
         theirs.close()
         self.control = Channel(ours, max_bytes=1 << 20)
-        self._current = None
-        keep = [sys.prefix, sys.base_prefix, str(ROOT / "ncbook")]
+        keep = [sys.prefix, sys.base_prefix, site.getusersitepackages(), str(ROOT / "ncbook")]
         job = {
             "cells": self.cells,
             "skip": sorted(self.skip),

@@ -170,7 +170,7 @@ def grade(
     tell: Callable[[dict[str, Any]], None] = lambda message: None,
     done: dict[str, Case] | None = None,
 ) -> None:
-    """Run a notebook and all tests but those ``done``; ``tell`` hears what begins, how long it may take, and each outcome.
+    """Run a notebook and all tests but those ``done``; ``tell`` hears what begins, for how long, and the outcome.
 
     Messages: ``{"begin": key, "seconds": limit}``, ``{"errors": {cell: what}}``, ``{"case": {...}}``.
     """

@@ -6,6 +6,7 @@ names, no code. A value that is not plain travels as a *handle*, a number that i
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import socket
@@ -19,10 +20,19 @@ import torch
 
 MAX_JSON = 4 << 20
 MAX_DEPTH = 50
-DTYPES = frozenset(
-    "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128".split()
+FLOATS = ("float16", "float32", "float64", "complex64", "complex128")
+INTEGERS = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+DTYPES = frozenset(FLOATS + INTEGERS)
+LAZY: tuple[type, ...] = (
+    types.GeneratorType,
+    range,
+    map,
+    zip,
+    filter,
+    type({}.keys()),
+    type({}.values()),
+    type({}.items()),
 )
-LAZY = (types.GeneratorType, range, map, zip, filter, type({}.keys()), type({}.values()), type({}.items()))
 
 
 class Gone(Exception):
@@ -58,7 +68,7 @@ def encode(value: Any, buffers: list[bytes], handle: Callable[[Any], int], depth
     if isinstance(value, tuple):
         return ["u", [inner(x) for x in value]]
     if isinstance(value, (list, *LAZY)):
-        return ["l", [inner(x) for _, x in zip(range(1_000_000), value)]]
+        return ["l", [inner(x) for x in itertools.islice(iter(value), 1_000_000)]]
     if isinstance(value, (set, frozenset)):
         return ["x", [inner(x) for x in value]]
     if isinstance(value, dict):
@@ -97,7 +107,8 @@ def decode(node: Any, buffers: list[bytes], handle: Callable[[int], Any], depth:
     inner = lambda x: decode(x, buffers, handle, depth + 1)
     try:
         if kind in ("t", "a", "s"):
-            return _array(kind, *rest, buffers)
+            dtype, shape, index = rest
+            return _array(kind, dtype, shape, index, buffers)
         if kind in ("l", "u", "x"):
             (items,) = rest
             return {"l": list, "u": tuple, "x": set}[kind](inner(x) for x in _list(items))
@@ -184,7 +195,7 @@ class Channel:
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise BadReply("a reply in no known format") from error
         ends = np.cumsum([0, *sizes]).tolist()
-        return head, [raw[a:b] for a, b in zip(ends, ends[1:])]
+        return head, [raw[a:b] for a, b in itertools.pairwise(ends)]
 
     def _read(self, count: int, until: float | None) -> bytes:
         parts: list[bytes] = []

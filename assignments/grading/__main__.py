@@ -1,0 +1,129 @@
+"""Grade a folder of submissions, or compare them with each other.
+
+    python -m assignments.grading grade --assignment hw1 --submissions DIR --roster roster.csv --out grades.csv
+    python -m assignments.grading similarity DIR [--assignment hw1] [--out pairs.csv]
+    python -m assignments.grading try hw1            the reference and the untouched notebook, for authors
+
+`grade` may be stopped at any time, even with kill -9; the same command goes on where it was. Beside ``grades.csv`` it
+writes ``grades/feedback/`` (for students), ``grades/results/`` (what is kept between runs) and ``grades/grading.log``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+
+from assignments.grading.sandbox import Isolation, best_isolation
+from assignments.grading.submission import Assignment
+from assignments.release import OUT
+
+REFUSAL = """\
+Student code cannot be isolated here, and will not be run.
+
+Isolation needs Linux with `unshare` (util-linux) and user namespaces; elsewhere grade on Gradescope, in a virtual
+machine, or in a container without network that holds nothing but the released assignment and the submissions
+(assignments/README.md shows the command). There, and only there, give the flag --unsafe-no-isolation."""
+
+
+def isolation_for(unsafe: bool, hide: list[Path]) -> Isolation:
+    """Return how student code will be kept apart, or leave with the reason why it cannot be."""
+    if unsafe:
+        return Isolation()
+    found = best_isolation(hide)
+    if found is None:
+        sys.exit(REFUSAL)
+    return found
+
+
+def grade_command(args: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from assignments.grading import batch, report, roster
+
+    tqdm.monitor_interval = 0  # a thread would be missing in forked workers
+    work = args.out.with_suffix("")
+    work.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(
+        filename=work / "grading.log", level=logging.INFO, format="%(asctime)s %(message)s", encoding="utf-8"
+    )
+    log = logging.getLogger("grading")
+    try:
+        bounds = {name: float(value) for name, value in (pair.split("=", 1) for pair in args.limit)}
+        assignment = Assignment.read(args.released / args.assignment / "autograder", bounds)
+        students = roster.read_roster(args.roster, args.id_column) if args.roster else None
+        submissions, notes = roster.collect(args.submissions, students)
+    except (ValueError, OSError) as error:
+        sys.exit(f"Nothing was graded: {error}")
+    isolation = isolation_for(args.unsafe_no_isolation, [args.submissions, work])
+    print(f"Isolation: {isolation}", file=sys.stderr)
+    log.info("grading %d submissions of %s; isolation: %s", len(submissions), assignment.name, isolation)
+    for note in [*(students.notes if students else ()), *notes]:
+        log.warning(note)
+    graded = {}
+    stream = batch.grade_all(submissions, assignment, isolation, work / "results", args.workers)
+    for result in tqdm(stream, total=len(submissions), unit="submission", desc=assignment.name, file=sys.stderr):
+        graded[result.student] = result
+        log.info("%s: %s in %.1f s", roster.clean(result.student), roster.clean(result.status), result.seconds)
+    results = [graded[s.student] for s in submissions]
+    report.write_table(report.table(results, assignment, students), args.out)
+    report.write_feedback(results, assignment, work / "feedback")
+    troubled = sum(r.status != "ok" for r in results)
+    print(f"{len(results)} rows in {args.out}, {troubled} with a status to read; feedback in {work / 'feedback'}")
+
+
+def similarity_command(args: argparse.Namespace) -> None:
+    from assignments.grading import similarity
+
+    given = None
+    if args.assignment:
+        given = args.released / args.assignment / "student" / f"{args.assignment}.ipynb"
+    pairs = similarity.compare(args.submissions, given)
+    similarity.write(pairs, args.out)
+    shown = [p for p in pairs if p.share >= args.threshold]
+    for pair in shown:
+        print(f"{pair.share:4.0%}  {pair.first}  {pair.second}")
+    print(f"{len(shown)} of {len(pairs)} pairs share at least {args.threshold:.0%}; all of them in {args.out}")
+
+
+def try_command(args: argparse.Namespace) -> None:
+    import tempfile
+
+    from assignments.grading.trial import Trial
+
+    with tempfile.TemporaryDirectory() as folder:
+        trial = Trial.of(args.assignment, Path(folder))
+        for name, outcome in (("reference", trial.reference), ("untouched", trial.untouched)):
+            print(f"{name}: {outcome.total:g} points in {outcome.seconds:.0f} s; {outcome.status}; lost {outcome.lost}")
+            for message in outcome.messages:
+                print(f"    {message}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--released", type=Path, default=OUT, help="where the release wrote the assignments")
+    commands = parser.add_subparsers(dest="command", required=True)
+    grade = commands.add_parser("grade", help="grade a folder of submissions")
+    grade.add_argument("--assignment", required=True)
+    grade.add_argument("--submissions", type=Path, required=True, help="a notebook, zip or folder a student")
+    grade.add_argument("--roster", type=Path, help="class list, a CSV with a header")
+    grade.add_argument("--id-column", default="", help="the roster's column that file names contain")
+    grade.add_argument("--out", type=Path, required=True, help="the table to write")
+    grade.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    grade.add_argument("--limit", action="append", default=[], metavar="NAME=NUMBER", help="e.g. call=20 (seconds)")
+    grade.add_argument("--unsafe-no-isolation", action="store_true", help="run student code with all your rights")
+    compare = commands.add_parser("similarity", help="pairs of submissions that look copied")
+    compare.add_argument("submissions", type=Path)
+    compare.add_argument("--assignment", default="", help="do not count what this assignment gave to everyone")
+    compare.add_argument("--threshold", type=float, default=0.6, help="share of code in common worth a look")
+    compare.add_argument("--out", type=Path, default=Path("pairs.csv"))
+    attempt = commands.add_parser("try", help="grade a master's own solution and its untouched student notebook")
+    attempt.add_argument("assignment")
+    args = parser.parse_args()
+    {"grade": grade_command, "similarity": similarity_command, "try": try_command}[args.command](args)
+
+
+if __name__ == "__main__":
+    main()
