@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -122,15 +123,19 @@ def build(plan: Plan, images: ImageData, arm: Arm, seed: int) -> FeatureClassifi
     Raises:
         ValueError: where the ETF does not fit.
     """
+    return _network(plan, arm, images.image_shape[0], images.num_classes, seed)
+
+
+def _network(plan: Plan, arm: Arm, channels: int, num_classes: int, seed: int) -> FeatureClassifier:
     make = {"resnet18": models.resnet18, "resnet50": models.resnet50}[plan.network]
     return make(
-        images.num_classes,
+        num_classes,
         arm.feature_dim,
         arm.classifier,  # type: ignore[arg-type]
         plan.stem,  # type: ignore[arg-type]
         width=plan.width,
         last_width=arm.feature_dim // (1 if plan.network == "resnet18" else 4) if "narrow" in arm.tricks else None,
-        channels=images.image_shape[0],
+        channels=channels,
         recompute="recompute" in arm.tricks,
         seed=seed,
     )
@@ -139,9 +144,17 @@ def build(plan: Plan, images: ImageData, arm: Arm, seed: int) -> FeatureClassifi
 def step_ledger(plan: Plan, images: ImageData, arm: Arm) -> MemoryLedger:
     """Return the bytes of one training step of an arm, counted on shapes alone."""
     count = min(plan.recipe.batch_size, len(images.labels))
-    batch = torch.zeros(1).expand(count, *images.image_shape), torch.zeros(1, dtype=torch.long).expand(count)
-    reduced = hardware_of(plan, arm).precision != "float32"
-    return ledger(build(plan, images, arm, 0), batch, precision="bf16" if reduced else "float32", simulate=True)
+    fixed = replace(plan, seeds=(0,), arms=(arm,), recipe=Recipe(1, count))  # all that matters here, for the cache
+    return _counted(fixed, images.image_shape, images.num_classes)
+
+
+@lru_cache(maxsize=256)
+def _counted(plan: Plan, shape: tuple[int, ...], num_classes: int) -> MemoryLedger:
+    count = plan.recipe.batch_size
+    batch = torch.zeros(1).expand(count, *shape), torch.zeros(1, dtype=torch.long).expand(count)
+    reduced = hardware_of(plan, plan.arms[0]).precision != "float32"
+    model = _network(plan, plan.arms[0], shape[0], num_classes, seed=0)
+    return ledger(model, batch, precision="bf16" if reduced else "float32", simulate=True)
 
 
 def run(
