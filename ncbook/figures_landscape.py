@@ -119,13 +119,16 @@ def layer_bars(names: Sequence[str], values: Sequence[float], bounds: Sequence[f
     rows = np.arange(len(names))
     for row, low, high in zip(rows, bounds, values):
         ax.plot([low, high], [-row, -row], color=figures.GREY, linewidth=5, alpha=0.5, zorder=1)
-        ax.text(high, -row + 0.16, f"{high:.3f}", ha="center", va="bottom", color=ORANGE)
-        ax.text(low, -row + 0.16, f"{low:.3f}", ha="center", va="bottom", color=BLUE)
+        ax.annotate(f"{high:.3f}", (high, -row), xytext=(8, 0), textcoords="offset points", va="center", color=ORANGE)
+        ax.annotate(
+            f"{low:.3f}", (low, -row), xytext=(-8, 0), textcoords="offset points", ha="right", va="center",
+            color=BLUE,
+        )  # fmt: skip
     ax.scatter(values, -rows, color=ORANGE, s=60, label="the layer's objective", zorder=2)
     ax.scatter(bounds, -rows, color=BLUE, s=60, marker="s", label="its certified bound", zorder=2)
     ax.axvline(minimum, color=GREEN, linestyle="--", label="minimum")
     ax.set_yticks(-rows, names)
-    ax.set(xlabel="value", xlim=(0, 1.12 * max(values)), ylim=(-len(names) + 0.4, 0.7))
+    ax.set(xlabel="value", xlim=(-0.06 * max(values), 1.15 * max(values)), ylim=(-len(names) + 0.4, 0.7))
     ax.grid(axis="y", visible=False)
     ax.legend(loc="lower right")
     return fig
