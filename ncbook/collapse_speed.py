@@ -123,7 +123,7 @@ def build(plan: Plan, images: ImageData, setting: Setting, seed: int) -> Feature
         model = models.mlp(shape, K, hidden=plan.hidden, feature_dim=plan.feature_dim, seed=seed)
     else:
         # Looked up when asked for: the convolutional networks are not needed by the comparison on digits.
-        model = models.resnet18(images.num_classes, feature_dim=plan.feature_dim, seed=seed)  # type: ignore[attr-defined]
+        model = models.resnet18(images.num_classes, feature_dim=plan.feature_dim, seed=seed)
     return normalize_features(model, setting.temperature) if setting.arm == "normalised" else model
 
 

@@ -68,7 +68,7 @@ def tangent_plane(gradient: Sequence[float] = (0.25, 0.95)) -> Figure:
 @house_style
 def retraction(step: float) -> Figure:
     """Draw a tangent step from a point of the circle, where it is scaled back to, and where the geodesic ends."""
-    fig, ax = new(5.0, 4.0)
+    fig, ax = new(5.0, 4.9)
     x = _unit(35.0)
     v = step * torch.tensor([[-math.sin(math.radians(35)), math.cos(math.radians(35))]], dtype=torch.float64)
     back, along = retract(x, v)[0], geodesic(x, v)[0]
@@ -84,10 +84,10 @@ def retraction(step: float) -> Figure:
     ax.plot(*back, "o", color=BLUE, ms=7)
     ax.text(p[0] + 0.08, p[1] - 0.04, "$x$", va="center", fontsize=13)
     ax.text(tip[0] + 0.08, tip[1] + 0.06, "$x+v$", color=ORANGE, fontsize=13)
-    ax.text(-1.55, 1.62, f"step {step:g}: retraction and geodesic are {float((back - along).norm()):.4f} apart")
+    ax.text(-1.55, 2.15, f"step {step:g}: retraction and geodesic are {float((back - along).norm()):.4f} apart")
     ax.text(-1.55, -1.3, "● retraction", color=BLUE)
     ax.text(-0.45, -1.3, "■ end of the geodesic", color=GREEN)
-    _blank(ax, -1.6, 1.95, -1.4, 1.8)
+    _blank(ax, -1.6, 1.95, -1.4, 2.35)
     return fig
 
 
