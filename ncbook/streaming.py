@@ -16,7 +16,6 @@ from torchmetrics import Metric
 
 from ncbook import checks
 from ncbook.directions import deviations, unit_rows
-from ncbook.metrics import NeuralCollapseReport, classifier_arguments, report
 from ncbook.moments import (
     BLOCK_ENTRIES,
     Averaging,
@@ -32,6 +31,7 @@ from ncbook.moments import (
     sum_by_class,
     whitener,
 )
+from ncbook.report import NeuralCollapseReport, classifier_arguments, report
 from ncbook.stream_state import Parts, add_gram, directions_of, merge
 
 

@@ -343,6 +343,15 @@ def test_effective_rank_counts_superclasses() -> None:
     assert r.between_rank == 1
 
 
+def test_cdnv_over_many_classes_is_the_mean_over_all_pairs() -> None:
+    features, labels, _, _ = classes(700, 4, [2] * 700, noise=0.1)
+    means = torch.stack([features[labels == k].mean(0) for k in range(700)])
+    v = torch.stack([(features[labels == k] - means[k]).square().sum(1).mean() for k in range(700)])
+    j, k = torch.triu_indices(700, 700, 1)
+    direct = ((v[j] + v[k]) / (2 * (means[j] - means[k]).square().sum(1))).mean()
+    assert neural_collapse(features, labels).cdnv == pytest.approx(float(direct), rel=1e-11)
+
+
 # --- Size and source of the input. ---
 
 
@@ -354,7 +363,7 @@ def test_nothing_is_formed_of_size_d_by_d() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 7, 64])
-def test_blocks_do_not_matter(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_read_in_any_blocks(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     features, labels, weight, bias = HARD["unbalanced"]
     whole = neural_collapse(features, labels, weight, bias)
     full = moments.blocks
@@ -425,6 +434,7 @@ BAD = [
     ({"labels": GOOD[1][:-1]}, r"labels must have one entry per sample \(8\), got 7"),
     ({"labels": GOOD[1] - 1}, "labels must lie in 0 … 3, got values from -1 to 2"),
     ({"labels": GOOD[1] + 1}, "labels must lie in 0 … 3, got values from 1 to 4"),
+    ({"labels": GOOD[1] + 10**12, "weight": None, "bias": None}, "a sample of every class, got 8 for 1000000000004"),
     ({"labels": GOOD[1].float()}, "labels must hold integers"),
     ({"labels": GOOD[1] % 2}, "at least one sample of every class, got none of class 2 among 4 classes"),
     ({"weight": torch.eye(4)}, r"weight must be \(K, d=3\), got \(4, 4\)"),
