@@ -31,7 +31,15 @@ from jupyter_cache.executors import load_executor
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "ncbook"
 TIMEOUT = 600  # seconds a cell
-FONT_PRELOAD = re.compile(r'<link rel="preload" as="font"[^>]*>\s*')
+# What a page from the disk is better without: fonts asked for a second time in a way that browsers refuse there, and
+# thebe, a live kernel from a CDN that this book does not offer (its constants, declared twice, raise an error).
+UNWANTED = re.compile(
+    r'<link rel="preload" as="font"[^>]*>\s*'
+    r"|<script[^>]*>const THEBE_JS_URL.*?</script>\s*"
+    r'|<script[^>]*src="[^"]*sphinx-thebe\.js[^"]*"[^>]*></script>\s*'
+    r'|<script type="text/x-thebe-config">.*?</script>\s*(<script>kernelName = [^<]*</script>\s*)?',
+    re.S,
+)
 
 
 def imported(source: str) -> set[str]:
@@ -143,9 +151,8 @@ def pages(source: Path, output: Path, strict: bool) -> None:
         command += ["-W", "-n", "--keep-going"]
     subprocess.run(command, check=True)
     for page in (output / "_build" / "html").rglob("*.html"):
-        # The theme asks for its fonts twice; a browser that reads from the disk refuses the first way and complains.
         text = page.read_text()
-        if (trimmed := FONT_PRELOAD.sub("", text)) != text:
+        if (trimmed := UNWANTED.sub("", text)) != text:
             page.write_text(trimmed)
 
 
