@@ -135,16 +135,23 @@ def layer_bars(names: Sequence[str], values: Sequence[float], bounds: Sequence[f
 
 
 @figures.house_style
-def saddle_surface(along: Tensor, across: Tensor, values: Tensor, path: Tensor, *, xlabel: str, ylabel: str) -> Figure:
-    """Draw level lines of the objective over a plane, with a path on it.
+def saddle_surface(
+    along: Tensor, across: Tensor, values: Tensor, path: Tensor, *, xlabel: str, ylabel: str, title: str = ""
+) -> Figure:
+    """Draw level lines of the objective over a plane through a saddle at the origin, with a path on it.
 
     Args:
         along: (A,) and across: (B,) coordinates; values: (B, A). path: (T, 2) coordinates of the path.
-        xlabel, ylabel: what the two directions are.
+        xlabel, ylabel: what the two directions are. title: above the picture.
     """
     fig, ax = figures.new(6.4, 4.2)
-    shape = ax.contourf(along, across, values, levels=24, cmap=figures.SEQUENTIAL, alpha=0.75)
-    ax.contour(along, across, values, levels=24, colors="white", linewidths=0.5)
+    low, high = float(values.min()), float(values.max())
+    centre = float(values[int(across.abs().argmin()), int(along.abs().argmin())])
+    # Steep walls far up would use up all the colours: the levels are spent around the height of the saddle.
+    levels = np.linspace(low, min(high, low + 2.5 * (centre - low)), 22)
+    shape = ax.contourf(along, across, values, levels=levels, cmap=figures.SEQUENTIAL, alpha=0.8, extend="max")
+    ax.contour(along, across, values, levels=levels, colors="white", linewidths=0.5)
+    ax.set_title(title)
     ax.plot(path[:, 0], path[:, 1], color="black", linewidth=3.4)
     ax.plot(path[:, 0], path[:, 1], color="white", linewidth=1.4)
     ax.plot(*path[0], "o", color="white", markeredgecolor="black", markersize=8)
@@ -178,7 +185,7 @@ def spectrum(eigenvalues: Tensor, predicted: Sequence[float] = ()) -> Figure:
     ax.set_yscale("symlog", linthresh=linear)
     ax.set(xlabel="eigenvalue number", ylabel="eigenvalue", ylim=(-1, 1))
     ax.set_yticks([-1, -1e-1, -1e-2, -1e-3, 0, 1e-3, 1e-2, 1e-1, 1])
-    ax.legend(loc="lower right")
+    ax.legend(loc="upper left")
     return fig
 
 
@@ -230,7 +237,7 @@ def census_map(census: Any, minimum: float | None, *, max_index: int, max_value:
         ax.axhline(minimum, color=GREEN, linestyle="--", linewidth=1.2)
     ax.set(xlabel="index: independent ways down", ylabel="objective", xlim=(-0.7, max_index + 0.7))
     ax.set_ylim(0, max_value)
-    ax.legend(loc="lower right")
+    ax.legend(loc="upper left")
     return fig
 
 
@@ -246,6 +253,9 @@ def escape_times(eigenvalues: Sequence[float], times: Mapping[str, tuple[Sequenc
         ax.plot(eigenvalues, measured, "os^D"[i % 4], color=figures.COLORS[i], markersize=8, label=name)
         ax.plot(eigenvalues, predicted, "--", color=figures.COLORS[i], linewidth=1.4)
     ax.set(xscale="log", yscale="log", xlabel="size of the smallest eigenvalue", ylabel="steps to leave")
+    for axis, ticks in ((ax.xaxis, list(eigenvalues)), (ax.yaxis, [20, 50, 100, 200, 500, 1000])):
+        axis.set_ticks(ticks, [f"{tick:.2g}" if tick < 1 else str(tick) for tick in ticks])
+        axis.set_ticks([], minor=True)
     ax.legend(loc="upper right", title="dots: measured, lines: theory")
     return fig
 
