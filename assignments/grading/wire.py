@@ -68,7 +68,8 @@ def encode(value: Any, buffers: list[bytes], handle: Callable[[Any], int], depth
     if isinstance(value, tuple):
         return ["u", [inner(x) for x in value]]
     if isinstance(value, (list, *LAZY)):
-        return ["l", [inner(x) for x in itertools.islice(iter(value), 1_000_000)]]
+        items: Any = value  # a lazy sequence may have no end
+        return ["l", [inner(x) for x in itertools.islice(items, 1_000_000)]]
     if isinstance(value, (set, frozenset)):
         return ["x", [inner(x) for x in value]]
     if isinstance(value, dict):
