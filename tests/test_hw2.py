@@ -1,5 +1,6 @@
 """Assignment 2: the reference earns every mark, the untouched notebook none, and typical wrong answers what they should."""
 
+import nbformat
 import pytest
 
 from assignments.grading.trial import Trial
@@ -199,5 +200,14 @@ def test_untouched_earns_nothing(trial):
 
 
 def test_each_wrong_answer_loses_its_marks(trial):
-    lost = {name: outcome.lost for name, outcome in trial.grade(WRONG).items()}
-    assert lost == {name: {question: marks} for name, (question, _, marks) in WRONG.items()}
+    """Questions are graded apart, so the i-th wrong answer to each goes into the i-th notebook, all of them together."""
+    notebooks, expected = {}, {}
+    for name, (question, code, marks) in WRONG.items():
+        i = next(i for i in range(len(WRONG)) if question not in expected.get(i, {}))
+        notebook = notebooks.setdefault(i, trial.notebook())
+        check = f'grader.check("{question}")'
+        where = next(j for j, cell in enumerate(notebook.cells) if cell.source.strip() == check)
+        notebook.cells.insert(where, nbformat.v4.new_code_cell(f"# {name}\n{code}"))
+        expected.setdefault(i, {})[question] = marks
+    outcomes = trial.grade_notebooks({str(i): notebook for i, notebook in notebooks.items()})
+    assert {int(i): outcome.lost for i, outcome in outcomes.items()} == expected
