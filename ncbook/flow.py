@@ -1,9 +1,9 @@
 """Gradient flow on a two-layer ReLU network as an ordinary differential equation, out to ``log t`` in the thousands.
 
 Two things make that possible. The loss and its gradient are kept as logarithms, so a loss of ``exp(-10000)`` does not
-underflow; and the clock is changed to ``d tau = L dt``, in which the flow is ``d theta / d tau = -grad log L`` and never
-slows down as the loss falls. An adaptive Runge-Kutta method (scipy's ``RK45``) then integrates the flow itself, not a large-step
-imitation of it.
+underflow; and the clock is changed to ``d tau = L dt``, in which the flow is ``d theta / d tau = -grad log L`` and
+never slows down as the loss falls. An adaptive Runge-Kutta method (scipy's ``RK45``) then integrates the flow itself,
+not a large-step imitation of it.
 """
 
 from __future__ import annotations

@@ -144,7 +144,7 @@ def test_nc1_agrees_with_the_book_s_metrics(seed: int, K: int) -> None:
     H[0] = 0.0  # a sample on which every neuron is off
     y = torch.arange(4 * K) % K
     V = torch.randn(K, 7, generator=g, dtype=torch.float64)
-    found, report = mm.collapse(H, y, V), metrics.neural_collapse(H, y)
+    found, report = mm.collapse(H, y, V), metrics.neural_collapse(H, y, within="class")
     assert found.nc1 == pytest.approx(report.nc1, rel=1e-9)
     assert found.directional_nc1 == pytest.approx(report.directional_nc1, abs=1e-12)
 
