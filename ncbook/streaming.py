@@ -21,6 +21,7 @@ from ncbook.moments import (
     Averaging,
     Moments,
     SecondRead,
+    add_by_class,
     averaging,
     blocks,
     check_classes,
@@ -28,7 +29,6 @@ from ncbook.moments import (
     first_samples,
     nearest_mean,
     row_squares,
-    sum_by_class,
     whitener,
 )
 from ncbook.report import NeuralCollapseReport, classifier_arguments, report
@@ -223,7 +223,7 @@ class NeuralCollapse(Metric):
 
         rows -= references[of]
         share = samples / (before + samples)
-        shift = sum_by_class(rows, of, len(present)) / samples[:, None] - parts.offsets[present]
+        shift = add_by_class(torch.zeros_like(references), rows, of) / samples[:, None] - parts.offsets[present]
         rows -= (parts.offsets[present] + (1 - (1 - share).sqrt())[:, None] * shift)[of]
         parts.references[present] = references
         parts.offsets[present] += share[:, None] * shift
@@ -243,7 +243,7 @@ class NeuralCollapse(Metric):
         of: Tensor,
     ) -> None:
         """Add the directions of rows (B, d), measured from those of the references, to their moments."""
-        axes, C = directions_of(references), len(present)
+        axes = directions_of(references)
         turns = units.sub_(axes[of])
         squares = row_squares(turns)
         near = ((squares < 1e-6) & nonzero).nonzero()[:, 0]  # digits are lost below: compute them again
@@ -254,7 +254,7 @@ class NeuralCollapse(Metric):
             turns *= nonzero[:, None]
         weights = nonzero.double()
         samples, before = torch.bincount(of, weights=weights), parts.direction_counts[present]
-        mean = sum_by_class(turns, of, C) / samples.clamp_min(1)[:, None]
+        mean = add_by_class(torch.zeros_like(axes), turns, of) / samples.clamp_min(1)[:, None]
         sums = torch.bincount(of, weights=squares * weights)
         off = sums - samples * row_squares(mean)
         # From an axis among the samples the difference keeps its digits, unless that sample is an outlier.
