@@ -4,8 +4,8 @@
     python tools/build.py --only NOTEBOOK … --out DIR     a look at single chapters, links to others left open
 
 Jupyter Book's own cache knows a notebook by its code cells alone. Here each chapter also has a key: a digest of the
-parts of ``ncbook`` it imports (with what those import), of the recorded results and of the locked requirements.
-A chapter whose key changed is executed again.
+parts of ``ncbook`` it imports (with what those import) and of the locked requirements. A chapter whose key changed is
+executed again.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def key(path: Path) -> str:
     except SyntaxError:  # code that plain Python cannot read: depend on the whole package
         names = {p.stem for p in PACKAGE.glob("*.py")}
     inputs = [PACKAGE / "__init__.py", *(PACKAGE / f"{n}.py" for n in sorted(names)), ROOT / "requirements.txt"]
-    for file in [*inputs, *sorted((ROOT / "results").glob("**/*.json"))]:
+    for file in inputs:
         digest.update(file.name.encode() + file.read_bytes())
     return digest.hexdigest()
 
