@@ -25,14 +25,15 @@ Student code cannot be isolated here, and will not be run.
 
 Isolation needs Linux with `unshare` (util-linux) and user namespaces; elsewhere grade on Gradescope, in a virtual
 machine, or in a container without network that holds nothing but the released assignment and the submissions
-(assignments/README.md shows the command). There, and only there, give the flag --unsafe-no-isolation."""
+(assignments/README.md shows the command). There, and only there, give the flag --unsafe-no-isolation.
+Where only the locking of files fails, --unsafe-visible-files keeps the rest: no network, no process left behind."""
 
 
-def isolation_for(unsafe: bool, hide: list[Path]) -> Isolation:
+def isolation_for(args: argparse.Namespace, hide: list[Path]) -> Isolation:
     """Return how student code will be kept apart, or leave with the reason why it cannot be."""
-    if unsafe:
+    if args.unsafe_no_isolation:
         return Isolation()
-    found = best_isolation(hide)
+    found = best_isolation(hide, visible_files=args.unsafe_visible_files)
     if found is None:
         sys.exit(REFUSAL)
     return found
@@ -57,7 +58,7 @@ def grade_command(args: argparse.Namespace) -> None:
         submissions, notes = roster.collect(args.submissions, students)
     except (ValueError, OSError) as error:
         sys.exit(f"Nothing was graded: {error}")
-    isolation = isolation_for(args.unsafe_no_isolation, [args.submissions, work])
+    isolation = isolation_for(args, [args.submissions, work])
     print(f"Isolation: {isolation}", file=sys.stderr)
     log.info("grading %d submissions of %s; isolation: %s", len(submissions), assignment.name, isolation)
     for note in [*(students.notes if students else ()), *notes]:
@@ -114,6 +115,7 @@ def main() -> None:
     grade.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     grade.add_argument("--limit", action="append", default=[], metavar="NAME=NUMBER", help="e.g. call=20 (seconds)")
     grade.add_argument("--unsafe-no-isolation", action="store_true", help="run student code with all your rights")
+    grade.add_argument("--unsafe-visible-files", action="store_true", help="leave your files readable to student code")
     compare = commands.add_parser("similarity", help="pairs of submissions that look copied")
     compare.add_argument("submissions", type=Path)
     compare.add_argument("--assignment", default="", help="do not count what this assignment gave to everyone")

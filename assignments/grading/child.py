@@ -52,6 +52,7 @@ def shell() -> Any:
     config.HistoryManager.enabled = False
     config.InteractiveShell.colors = "NoColor"
     shell: Any = InteractiveShell.instance(config=config)
+    shell.enable_gui = lambda gui=None: None
     shell.showtraceback = shell.showsyntaxerror = lambda *args, **kwargs: None
     return shell
 
@@ -144,6 +145,8 @@ def serve_tests(control: Channel, names: dict[str, Any]) -> None:
 
 
 def main(descriptor: int) -> None:
+    with contextlib.suppress(OSError):
+        os.setsid()  # a signal to its own group reaches nobody else
     control = Channel(socket.socket(fileno=descriptor))
     job, _ = control.receive()
     sealed = seal.seal(job["hide"], job["keep"]) if job["namespaces"] else False

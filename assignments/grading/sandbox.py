@@ -99,22 +99,26 @@ def _works(command: list[str]) -> bool:
     return done.returncode == 0
 
 
-def best_isolation(hide: list[Path] | None = None) -> Isolation | None:
-    """Return the strongest isolation that works on this machine, or None where there is none.
+def best_isolation(hide: list[Path] | None = None, *, visible_files: bool = False) -> Isolation | None:
+    """Return the isolation that works on this machine, or None where there is none.
 
     Found out by trying: a probe runs an empty notebook and reports whether its files were locked.
+
+    Args:
+        hide: folders that student code must not see, besides the home folder and the course's own.
+        visible_files: accept isolation that leaves this user's files readable and writable.
     """
+    if visible_files:
+        return Isolation(tuple(PLAIN_UNSHARE)) if _works(PLAIN_UNSHARE) else None
+    if not _works(UNSHARE):
+        return None
     hidden = [Path.home(), ROOT / "assignments", ROOT / "_build", *(hide or [])]
-    folders = tuple(dict.fromkeys(str(p.resolve()) for p in hidden if p.is_dir() and p.resolve() != Path("/")))
-    for command, files in ((UNSHARE, True), (PLAIN_UNSHARE, False)):
-        if _works(command):
-            isolation = Isolation(tuple(command), files, folders)
-            if not files:
-                return isolation
-            with contextlib.suppress(Gone, TimeoutError, OSError), Sandbox([], Limits(), isolation) as probe:
-                probe.run()
-                if probe.sealed:
-                    return isolation
+    folders = dict.fromkeys(str(p.resolve()) for p in hidden if p.is_dir() and p.resolve() != Path("/"))
+    isolation = Isolation(tuple(UNSHARE), True, tuple(folders))
+    with contextlib.suppress(Gone, TimeoutError, OSError), Sandbox([], Limits(), isolation) as probe:
+        probe.run()
+        if probe.sealed:
+            return isolation
     return None
 
 
@@ -196,6 +200,7 @@ class Sandbox:
         self.errors[number] = what
 
     def _start(self) -> None:
+        self._stop()
         ours, theirs = socket.socketpair()
         self.folder = tempfile.mkdtemp(prefix="submission-")
         environment = {
@@ -236,6 +241,11 @@ class Sandbox:
             "file_size": int(self.limits.file_mb * 2**20),
         }
         self.control.send(job, seconds=60.0)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process that ran the notebook is still there."""
+        return self.process is not None and self.process.poll() is None
 
     def open_test(self) -> Channel:
         """Return a connection to a fresh copy of the process that ran the notebook.

@@ -47,7 +47,9 @@ def hide_files(hide: list[str], keep: list[str], scratch_mb: int) -> None:
     _mount(None, "/", None, MS_REC | MS_PRIVATE)
     covers = [os.path.realpath(p) for p in [*SCRATCH, "/run", *hide] if os.path.isdir(p)]
     covers = [p for p in dict.fromkeys(covers) if not any(_inside(p, q) and p != q for q in covers)]
-    rescued = [k for k in dict.fromkeys(map(os.path.realpath, keep)) if any(_inside(k, c) for c in covers)]
+    rescued = [
+        k for k in dict.fromkeys(map(os.path.realpath, keep)) if os.path.isdir(k) and any(_inside(k, c) for c in covers)
+    ]
     opened = {k: os.open(k, os.O_PATH) for k in rescued}
     for cover in covers:
         _mount("none", cover, "tmpfs", MS_NOSUID | MS_NODEV, f"size={scratch_mb}m,mode=700")

@@ -163,6 +163,15 @@ def run_case(test: exception_test.ExceptionTestFile, number: int, sandbox: Sandb
         names.close()
 
 
+def start(sandbox: Sandbox) -> str:
+    """Run the notebook's cells; return what prevented it, or nothing."""
+    try:
+        sandbox.run()
+    except (Gone, TimeoutError) as error:
+        return str(error) or "the process did not start"
+    return ""
+
+
 def grade(
     cells: list[str],
     assignment: Assignment,
@@ -178,18 +187,16 @@ def grade(
     tests = {q: exception_test.ExceptionTestFile.from_string(text, q) for q, text in assignment.tests.items()}
     with Sandbox(cells, limits, isolation) as sandbox:
         tell({"begin": "notebook", "seconds": limits.notebook + 90 * (limits.restarts + 1)})
-        lost = ""
-        try:
-            sandbox.run()
-        except (Gone, TimeoutError) as error:
-            lost = str(error) or "the process did not start"
+        lost = start(sandbox)
         tell({"errors": {str(i): what for i, what in sandbox.errors.items()}})
         for test in tests.values():
             for number, case in enumerate(test.test_cases):
                 key = f"{test.name}/{number}"
                 if done and key in done:
                     continue
-                tell({"begin": key, "seconds": limits.question + 30})
+                tell({"begin": key, "seconds": limits.question + limits.notebook + 90})
+                if not lost and not sandbox.alive:  # a thread or a signal ended it after its last cell
+                    lost = start(sandbox)
                 if lost:
                     result = Case(test.name, number, float(case.points), case.hidden, False, lost.capitalize(), lost)
                 else:

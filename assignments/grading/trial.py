@@ -8,8 +8,9 @@ from functools import cached_property
 from pathlib import Path
 
 import nbformat
+from filelock import FileLock
 
-from assignments.grading.batch import Result, grade_all
+from assignments.grading.batch import Result, grade_all, safe_name
 from assignments.grading.roster import Submission
 from assignments.grading.sandbox import Isolation, best_isolation
 from assignments.grading.submission import Assignment
@@ -43,8 +44,15 @@ class Trial:
 
     @classmethod
     def of(cls, name: str, folder: Path, master: Path | None = None, limits: dict[str, float] | None = None) -> Trial:
-        """Release ``name`` (or another master) into ``folder`` with a throw-away secret, and get ready to grade it."""
-        released = release(master or masters()[name], secret=SECRET, out=folder / name)
+        """Release ``name`` (or another master) into ``folder`` with a throw-away secret, and get ready to grade it.
+
+        Test processes side by side share one folder, so that nothing is released or graded once for each of them.
+        """
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            folder = folder.parent.parent / f"trial-{name}"
+            folder.mkdir(exist_ok=True)
+        with FileLock(folder / "lock"):
+            released = release(master or masters()[name], secret=SECRET, out=folder / name)
         return cls(folder, released, best_isolation() or Isolation(), limits)
 
     def notebook(self, kind: str = "autograder") -> nbformat.NotebookNode:
@@ -56,20 +64,22 @@ class Trial:
         notebook = self.notebook()
         check = f'grader.check("{question}")'
         where = next(i for i, c in enumerate(notebook.cells) if c.cell_type == "code" and c.source.strip() == check)
-        notebook.cells.insert(where, nbformat.v4.new_code_cell(code))
+        notebook.cells.insert(where, nbformat.v4.new_code_cell(code, id="trial"))
         return notebook
 
     def grade_notebooks(self, notebooks: dict[str, nbformat.NotebookNode]) -> dict[str, Outcome]:
         """Grade notebooks by name, in parallel."""
         folder = self.folder / "tried"
-        folder.mkdir(exist_ok=True)
-        submissions = []
-        for i, (name, notebook) in enumerate(notebooks.items()):
-            path = folder / f"{i}-{os.getpid()}.ipynb"
-            nbformat.write(notebook, path)
-            submissions.append(Submission(name, path))
-        results = grade_all(submissions, self.assignment, self.isolation, self.folder / "results", os.cpu_count() or 1)
-        outcomes = {r.student: self._outcome(r) for r in results}
+        state = self.folder / "results"
+        with FileLock(self.folder / "lock"):
+            folder.mkdir(exist_ok=True)
+            submissions = []
+            for name, notebook in notebooks.items():
+                path = folder / f"{safe_name(name)}.ipynb"
+                nbformat.write(notebook, path)
+                submissions.append(Submission(name, path))
+            results = grade_all(submissions, self.assignment, self.isolation, state, os.cpu_count() or 1)
+            outcomes = {r.student: self._outcome(r) for r in results}
         return {name: outcomes[name] for name in notebooks}
 
     def _outcome(self, result: Result) -> Outcome:

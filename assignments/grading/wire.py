@@ -20,6 +20,7 @@ import torch
 
 MAX_JSON = 4 << 20
 MAX_DEPTH = 50
+MAX_ITEMS = 100_000
 FLOATS = ("float16", "float32", "float64", "complex64", "complex128")
 INTEGERS = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 DTYPES = frozenset(FLOATS + INTEGERS)
@@ -68,8 +69,11 @@ def encode(value: Any, buffers: list[bytes], handle: Callable[[Any], int], depth
     if isinstance(value, tuple):
         return ["u", [inner(x) for x in value]]
     if isinstance(value, (list, *LAZY)):
-        items: Any = value  # a lazy sequence may have no end
-        return ["l", [inner(x) for x in itertools.islice(items, 1_000_000)]]
+        items: Any = value
+        known = list(itertools.islice(items, MAX_ITEMS + 1))  # a lazy sequence may have no end
+        if len(known) > MAX_ITEMS:
+            raise ValueError(f"a sequence of more than {MAX_ITEMS} items cannot be handed over")
+        return ["l", [inner(x) for x in known]]
     if isinstance(value, (set, frozenset)):
         return ["x", [inner(x) for x in value]]
     if isinstance(value, dict):
