@@ -16,6 +16,7 @@ import argparse
 import json
 import math
 import os
+import shlex
 import statistics
 import sys
 import time
@@ -155,7 +156,7 @@ def main() -> None:
     args = parser.parse_args()
     found = {"speed": speed, "ledger": ledger}[args.what](args)
     if args.out is not None:
-        found["provenance"] |= provenance("python benchmarks/training.py " + " ".join(sys.argv[1:]), args.device)
+        found["provenance"] |= provenance("python benchmarks/training.py " + shlex.join(sys.argv[1:]), args.device)
         plain = json.loads(json.dumps(found), parse_constant=lambda _: None)  # JSON has no nan
         args.out.write_text(json.dumps(plain, indent=1) + "\n")
 

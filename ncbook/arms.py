@@ -239,7 +239,9 @@ def _write(path: Path, plan: Plan, images: ImageData, result: Result, command: s
         "test_samples": len(images.test_labels),
         "note": note,
     }
-    plain = asdict(plan) | {"arms": [str(a) for a in plan.arms], "schedule": type(plan.recipe).__name__}
+    plain = asdict(plan) | {"arms": [str(a) for a in plan.arms]}
+    if isinstance(plan.recipe, FiveSteps):
+        plain["recipe"]["schedule"] = "divided by ten after each fifth"
     record = {
         "provenance": about,
         "plan": plain,

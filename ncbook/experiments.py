@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
@@ -65,7 +66,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
             return
         if args.out is not None and not args.resume and list(args.out.glob("*-seed*.json")):
             raise ValueError(f"--out must be a new folder without --resume, got {args.out}, which holds runs")
-        command = "python -m ncbook.experiments " + " ".join(given)
+        command = "python -m ncbook.experiments " + shlex.join(given)
         results = grid(plan, images, out=args.out, command=command, note=args.note, time_limit=args.time_limit)
     except torch.OutOfMemoryError as error:
         sys.exit(out_of_memory(plan, images, error))

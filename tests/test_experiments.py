@@ -120,6 +120,13 @@ class TestGrid:
         assert about["data"] == {"name": "digits", "sha256": arms.digest(digits), "training_samples": 100}
         assert {"commit", "device", "date"} <= set(about) and record["plan"]["recipe"]["epochs"] == 1
         assert len(record["run"]["history"]["records"]) == 2
+        assert record["plan"]["recipe"]["schedule"] == "cosine"
+
+    def test_a_record_names_the_schedule_of_five_steps(self, digits, tmp_path):
+        plan = tiny(digits, seeds=(0,), arms=(Arm.parse("etf-10"),), recipe=FiveSteps(1, 50))
+        arms.grid(plan, digits, out=tmp_path, progress=False)
+        record = json.loads((tmp_path / "resnet18-digits-etf-10-seed0.json").read_text())
+        assert record["plan"]["recipe"]["schedule"] == "divided by ten after each fifth"
 
     def test_finished_runs_are_read_and_not_repeated(self, digits, tmp_path, monkeypatch):
         plan = tiny(digits, seeds=(0,), arms=(Arm.parse("etf-10"),))
