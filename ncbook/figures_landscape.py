@@ -199,7 +199,7 @@ def leaving(runs: Mapping[str, tuple[Tensor, Tensor]], *, ylabel: str = "distanc
     fig, ax = figures.new(6.4, 3.8)
     for i, (name, (measured, predicted)) in enumerate(runs.items()):
         color = figures.COLORS[i % len(figures.COLORS)]
-        shown = measured.clamp(min=1e-17)
+        shown = measured.clamp(min=3e-17)  # zero has no place on this axis
         ax.plot(shown, color=color, label=name)
         keep = predicted <= 1
         ax.plot(predicted[keep], "--", color="black", linewidth=1.3, label="theory" if i == 0 else None)
