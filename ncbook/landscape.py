@@ -93,7 +93,7 @@ def certificate(problem: UFM, W: Tensor, H: Tensor, b: Tensor, *, tolerance: flo
         ValueError: for a problem that is not a ``UFM``, a zero decay, a point of the wrong shape (an unbalanced data
             set has no ``UFM``), a non-finite entry, or a tolerance that is not a positive number.
 
-    Source: Zhu et al. (2021), section 3 (convex dual of the nuclear-norm problem); derived in chapter 4.
+    Source: Zhu et al. (2021) for critical points (dual of the nuclear-norm problem); derived in chapter 4.
     """
     checks.number("tolerance", tolerance, positive=True)
     W, H, b = prepare(problem, W, H, b)
