@@ -24,6 +24,11 @@ MEASURES = {
     "nc2_weight": "NC2: classifier from an ETF",
     "nc3": "NC3: classifier from the means",
 }
+ACCURACIES = {
+    "train_accuracy": "training accuracy",
+    "test_accuracy": "test accuracy",
+    "nc4": "NC4: decided by nearest mean",
+}
 
 
 def polygon_plane(class_means: Tensor) -> Tensor:
@@ -176,6 +181,27 @@ def collapse(series: Mapping[str, tuple[Sequence[int], Sequence[float]]], termin
     top.text(terminal * 1.08, 0.5, "terminal phase", transform=top.get_xaxis_transform(), color="#2A6F97", va="center")
     bottom.set(xlabel="epoch", xscale="log", yscale="log")
     top.set_ylim(bottom=-0.3)
+    return fig
+
+
+@figures.house_style
+def table(series: Mapping[str, tuple[Sequence[int], Sequence[float]]], epochs: Sequence[int]) -> Figure:
+    """Draw measured values as a table, one row a series and one column an epoch, to three significant digits.
+
+    Args:
+        series: name to epochs and values. epochs: the columns, each among the epochs of every series.
+    """
+    rows = [[name, *(f"{values[list(at).index(e)]:.3g}" for e in epochs)] for name, (at, values) in series.items()]
+    fig, ax = figures.new(6.4, 0.3 * (len(rows) + 1) + 0.1)
+    ax.set(xlim=(0, 1), ylim=(len(rows) + 0.5, -0.6))
+    ax.axis("off")
+    right = [0.5 + 0.49 * (j + 1) / len(epochs) for j in range(len(epochs))]
+    for i, row in enumerate([["epoch", *map(str, epochs)], *rows]):
+        weight = "bold" if i == 0 else "normal"
+        ax.text(0.01, i, (MEASURES | ACCURACIES).get(row[0], row[0]), va="center", fontweight=weight)
+        for x, value in zip(right, row[1:]):
+            ax.text(x, i, value, ha="right", va="center", fontweight=weight)
+    ax.axhline(0.5, color=figures.GREY, linewidth=1)
     return fig
 
 

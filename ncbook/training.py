@@ -134,7 +134,9 @@ def fit(
         parameters, recipe.learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
     )
     records: list[dict[str, float]] = []
-    bar = tqdm(range(recipe.epochs + 1), desc="training", unit="epoch", disable=not progress, mininterval=0.5)
+    # Silence is asked for, a bar is only allowed: tqdm's own TQDM_DISABLE still has its say.
+    quiet = {} if progress else {"disable": True}
+    bar = tqdm(range(recipe.epochs + 1), desc="training", unit="epoch", mininterval=0.5, **quiet)
     for epoch in bar:
         seen: dict[str, float] = {}
         loss = math.nan

@@ -109,3 +109,9 @@ def test_hero_draws_one_path_a_sample_from_its_first_to_its_last_feature(layer):
     assert isinstance(figure, Figure) and _texts(figure) == ["0", "1", "2"]
     lines = [c for c in figure.axes[0].collections if hasattr(c, "get_segments")]
     assert [len(c.get_segments()) for c in lines] == [10, 10, 10]
+
+
+def test_table_shows_the_values_at_the_epochs_asked_for():
+    series = {"nc1": ([0, 1, 10], [3.0, 0.51234, 0.001]), "loss": ([0, 10], [2.0, 1e-5])}
+    texts = _texts(drawings.table(series, [0, 10]))
+    assert texts == ["epoch", "0", "10", drawings.MEASURES["nc1"], "3", "0.001", "loss", "2", "1e-05"]
