@@ -1,4 +1,4 @@
-"""Assignment 2: the reference earns every mark, the untouched notebook none, and typical wrong answers what they should."""
+"""Assignment 2: full marks for the reference, none untouched, and typical wrong answers lose what they should."""
 
 import nbformat
 import pytest
@@ -87,20 +87,18 @@ def trade(W, H, weight_decay, feature_decay):
     "charges one decay and forgets the other": (
         "q5",
         """
-def value_from_logits(logits, labels):
+def value_from_logits(logits):
+    labels = logits.argmax(dim=1)
     G = (torch.softmax(logits, dim=1) - torch.nn.functional.one_hot(labels, logits.shape[1])) / len(labels)
     return torch.nn.functional.cross_entropy(logits, labels) - (G * logits).sum() / 2
 """,
         5,
     ),
-    "reads one sample a class, in order": (
+    "reads the first sample only": (
         "q5",
         """
-def value_from_logits(logits, labels):
-    K = logits.shape[1]
-    q = torch.softmax(logits[0], dim=0)[-1]
-    s = torch.log(1 / q - (K - 1))
-    return torch.log1p((K - 1) * torch.exp(-s)) + (K - 1) * q * s
+right_value = value_from_logits
+def value_from_logits(logits): return right_value(logits[:1])
 """,
         2,
     ),
@@ -200,7 +198,7 @@ def test_untouched_earns_nothing(trial):
 
 
 def test_each_wrong_answer_loses_its_marks(trial):
-    """Questions are graded apart, so the i-th wrong answer to each goes into the i-th notebook, all of them together."""
+    """Questions are graded apart: the i-th wrong answer to each of them goes into the i-th notebook."""
     notebooks, expected = {}, {}
     for name, (question, code, marks) in WRONG.items():
         i = next(i for i in range(len(WRONG)) if question not in expected.get(i, {}))

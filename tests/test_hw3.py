@@ -1,4 +1,4 @@
-"""Assignment 3: the reference earns every mark, the untouched notebook none, and typical wrong answers what they should."""
+"""Assignment 3: full marks for the reference, none untouched, and typical wrong answers lose what they should."""
 
 import nbformat
 import pytest
@@ -170,7 +170,7 @@ def test_untouched_earns_nothing(trial):
 
 
 def test_each_wrong_answer_loses_its_marks(trial):
-    """Questions are graded apart, so the i-th wrong answer to each goes into the i-th notebook, all of them together."""
+    """Questions are graded apart: the i-th wrong answer to each of them goes into the i-th notebook."""
     notebooks, expected = {}, {}
     for name, (question, code, marks) in WRONG.items():
         i = next(i for i in range(len(WRONG)) if question not in expected.get(i, {}))
