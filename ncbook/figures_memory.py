@@ -27,7 +27,7 @@ def parameter_bars(before: Mapping[str, int], after: Mapping[str, int], *, title
         for j, (counts, color) in enumerate(((before, GREY), (after, COLORS[0]))):
             ax.barh(i + 0.4 * j - 0.2, counts[name] / 1e6, height=0.36, color=color)
         end, change = max(before[name], after[name]) / 1e6, (after[name] - before[name]) / 1e6
-        ax.text(end, i, f" {change:+.2f}", va="center", fontsize=10)
+        ax.text(end, i, f" {change:+.2f}" if change else "", va="center", fontsize=10)
     ax.set_yticks(range(len(before)), list(before))
     ax.invert_yaxis()
     ax.set(xlabel="trained parameters (millions)", title=title, xlim=(0, 1.12 * max(before.values()) / 1e6))
@@ -128,9 +128,9 @@ def frontier(points: Mapping[str, tuple[float, Sequence[float]]], *, highlight: 
         color = COLORS[1] if name == highlight else COLORS[0]
         ax.plot([100 * change] * 2, [100 * min(accuracies), 100 * max(accuracies)], color=color, linewidth=1.5)
         ax.plot(100 * change, mean, "o", markersize=size, color=color)
-        ax.annotate(
-            str(i + 1), (100 * change, 100 * max(accuracies)), xytext=(0, 5), textcoords="offset points", ha="center"
-        )
+        # Neighbours carry their numbers on different sides: two points may have the same place.
+        side = {"xytext": (-7, 0), "ha": "right"} if i % 2 else {"xytext": (7, 0), "ha": "left"}
+        ax.annotate(str(i + 1), (100 * change, mean), textcoords="offset points", va="center", **side)
     for share in (20, 50):
         ax.axvline(-share, color=GREY, linestyle="--", linewidth=1.0)
     shown = (

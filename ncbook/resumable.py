@@ -209,7 +209,8 @@ class _Loop:
         if self.hardware.channels_last:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         wrapped = self.processes.wrap(self.model)
-        self.forward = torch.compile(wrapped) if self.hardware.compile else wrapped
+        # Two graphs, one for the last batch of an epoch, are faster than one for batches of any size.
+        self.forward = torch.compile(wrapped, dynamic=False) if self.hardware.compile else wrapped
         r, cuda = self.recipe, device.type == "cuda"
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         options = {"momentum": r.momentum, "weight_decay": r.weight_decay, "fused": True if cuda else None}
