@@ -269,7 +269,8 @@ CASES: dict[str, Submitted] = {
     "removes its home": also("import shutil, os; shutil.rmtree(os.environ['HOME'], ignore_errors=True); os.chdir('/')"),
     # Spies.
     "reads the tests and the secret": instead(
-        SPY.format(paths=[str(ROOT / "assignments"), str(ROOT / "_build"), str(Path.home())]), without("q3")
+        SPY.format(paths=[str(ROOT / name) for name in ("assignments", "tests", "_build", ".git", "_static")]),
+        without("q3"),
     ),
     "writes outside": instead(WRITER.format(paths=[str(ROOT), str(ROOT / "ncbook"), "/", sys.prefix]), without("q3")),
 }

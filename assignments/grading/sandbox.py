@@ -112,7 +112,7 @@ def best_isolation(hide: list[Path] | None = None, *, visible_files: bool = Fals
         return Isolation(tuple(PLAIN_UNSHARE)) if _works(PLAIN_UNSHARE) else None
     if not _works(UNSHARE):
         return None
-    hidden = [Path.home(), ROOT / "assignments", ROOT / "_build", *(hide or [])]
+    hidden = [Path.home(), ROOT, *(hide or [])]
     folders = dict.fromkeys(str(p.resolve()) for p in hidden if p.is_dir() and p.resolve() != Path("/"))
     isolation = Isolation(tuple(UNSHARE), True, tuple(folders))
     with contextlib.suppress(Gone, TimeoutError, OSError), Sandbox([], Limits(), isolation) as probe:

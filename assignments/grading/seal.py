@@ -18,6 +18,7 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 
 CLONE_NEWUSER = 0x10000000
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
 SCRATCH = ("/tmp", "/var/tmp", "/dev/shm")
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 HOME = "/tmp/home"
 
 
@@ -45,19 +46,23 @@ def _inside(path: str, folder: str) -> bool:
 def hide_files(hide: list[str], keep: list[str], scratch_mb: int) -> None:
     """Cover the folders of ``hide`` with empty ones, all but the folders of ``keep``; leave only scratch writable."""
     _mount(None, "/", None, MS_REC | MS_PRIVATE)
-    covers = [os.path.realpath(p) for p in [*SCRATCH, "/run", *hide] if os.path.isdir(p)]
-    covers = [p for p in dict.fromkeys(covers) if not any(_inside(p, q) and p != q for q in covers)]
-    rescued = [
-        k for k in dict.fromkeys(map(os.path.realpath, keep)) if os.path.isdir(k) and any(_inside(k, c) for c in covers)
-    ]
+    real = lambda paths: [p for p in dict.fromkeys(map(os.path.realpath, paths)) if os.path.exists(p)]
+    scratch = real(SCRATCH)
+    covers = real(["/run", "/dev", *hide])
+    covers = [p for p in covers if not any(_inside(p, q) and p != q for q in covers)]
+    rescued = [k for k in real([*keep, *DEVICES]) if any(_inside(k, c) for c in [*covers, *scratch])]
     opened = {k: os.open(k, os.O_PATH) for k in rescued}
-    for cover in covers:
+    for cover in [*covers, *scratch]:
+        Path(cover).mkdir(parents=True, exist_ok=True)
         _mount("none", cover, "tmpfs", MS_NOSUID | MS_NODEV, f"size={scratch_mb}m,mode=700")
     for path, number in opened.items():
-        Path(path).mkdir(parents=True, exist_ok=True)
+        if os.path.isdir(f"/proc/self/fd/{number}"):
+            Path(path).mkdir(parents=True, exist_ok=True)
+        else:
+            Path(path).touch()
         _mount(f"/proc/self/fd/{number}", path, None, MS_BIND | MS_REC)
         os.close(number)
-    writable = {os.path.realpath(p) for p in SCRATCH}
+    writable = set(scratch)
     for line in Path("/proc/self/mounts").read_text().splitlines():
         target = line.split()[1].encode().decode("unicode_escape")
         if target not in writable and not _inside(target, "/proc"):
