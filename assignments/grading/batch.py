@@ -70,7 +70,7 @@ class Result:
 def safe_name(student: str) -> str:
     """Return a file name for a student: readable, never a path, different for different students."""
     plain = re.sub(r"[^\w.@+-]", "_", student).strip(".")[:60]
-    return plain if plain == student else f"{plain}-{hashlib.sha256(student.encode()).hexdigest()[:8]}"
+    return plain if plain and plain == student else f"{plain}-{hashlib.sha256(student.encode()).hexdigest()[:8]}"
 
 
 def status(note: str, cases: list[Case], errors: dict[str, str]) -> str:

@@ -12,6 +12,7 @@ import io
 from itertools import combinations
 from pathlib import Path
 
+import numpy as np
 from copydetect import CodeFingerprint, compare_files
 
 from assignments.grading.roster import clean, collect
@@ -48,7 +49,7 @@ def read_any(path: Path) -> list[str]:
     return read_cells(data, name)
 
 
-def fingerprint(code: str, given: list[int] | None = None) -> CodeFingerprint:
+def fingerprint(code: str, given: np.ndarray | None = None) -> CodeFingerprint:
     return CodeFingerprint("submission.py", TOKENS, WINDOW, boilerplate=given, language="python", fp=io.StringIO(code))
 
 
@@ -60,7 +61,7 @@ def compare(folder: Path, given: Path | None = None) -> list[Pair]:
         given: the notebook that students started from.
     """
     submissions, _ = collect(folder, None)
-    common = fingerprint(code_of(given)).hashes if given else None
+    common = np.array(sorted(fingerprint(code_of(given)).hashes)) if given else None
     prints: dict[str, CodeFingerprint] = {}
     for submission in submissions:
         try:

@@ -1,0 +1,358 @@
+"""The grader's parts by themselves: what may pass through the pipe, rosters, matching, tables, similarity, refusals."""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from assignments.grading import __main__ as command_line
+from assignments.grading import report, roster, similarity
+from assignments.grading.batch import Result, safe_name, status
+from assignments.grading.proxy import Handle, Names, StudentError, student_error
+from assignments.grading.sandbox import Isolation, Limits
+from assignments.grading.submission import Assignment, Case, Unreadable, read_cells
+from assignments.grading.wire import BadReply, Channel, Gone, decode, encode
+
+PLAIN = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.just(...)
+    | st.complex_numbers(allow_nan=False),
+    lambda inner: st.lists(inner, max_size=4) | st.tuples(inner, inner) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=12,
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(list("tasluxdceyh")),
+    lambda inner: st.lists(inner, max_size=5),
+    max_leaves=20,
+)
+
+
+def no_handle(value: object) -> int:
+    raise AssertionError(f"{value!r} became a handle")
+
+
+def there_and_back(value: object) -> object:
+    buffers: list[bytes] = []
+    text = json.dumps(encode(value, buffers, no_handle))
+    return decode(json.loads(text), buffers, no_handle)
+
+
+@settings(max_examples=150, deadline=None)
+@given(PLAIN)
+def test_plain_values_come_back_as_they_were(value: object) -> None:
+    back = there_and_back(value)
+    assert back == value and type(back) is type(value)
+
+
+@pytest.mark.parametrize(
+    "dtype", ["bool", "uint8", "int16", "int64", "float16", "bfloat16", "float32", "float64", "complex128"]
+)
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 0, 4), (2, 3)])
+def test_tensors_come_back_as_they_were(dtype: str, shape: tuple[int, ...]) -> None:
+    tensor = (5 * torch.randn(shape, generator=torch.Generator().manual_seed(0))).to(getattr(torch, dtype))
+    back = there_and_back(tensor)
+    assert isinstance(back, torch.Tensor) and back.dtype == tensor.dtype and torch.equal(back, tensor)
+
+
+def test_views_scalars_and_gradients_come_back_as_plain_values() -> None:
+    base = torch.arange(12.0).reshape(3, 4).requires_grad_()
+    back = there_and_back(base.T[::2])
+    assert isinstance(back, torch.Tensor) and torch.equal(back, base.T[::2].detach()) and not back.requires_grad
+    assert type(there_and_back(np.float64(0.5))) is np.float64
+    big_endian = np.arange(3, dtype=">f8")
+    assert np.array_equal(there_and_back(big_endian), big_endian)  # type: ignore[arg-type]
+    assert there_and_back(torch.float32) is torch.float32
+    assert there_and_back(x for x in (1, 2)) == [1, 2]
+    assert there_and_back(torch.zeros(2, 3).shape) == (2, 3)
+
+
+@settings(max_examples=300, deadline=None)
+@given(JSON, st.lists(st.binary(max_size=16), max_size=2))
+def test_decoding_anything_gives_a_value_or_says_bad_reply(node: object, buffers: list[bytes]) -> None:
+    with contextlib.suppress(BadReply):
+        decode(node, buffers, lambda number: number)
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        ["t", "float64", [2], 0],  # too few bytes
+        ["t", "float64", [-1], 0],
+        ["t", "object", [1], 0],
+        ["a", "bfloat16", [4], 0],
+        ["t", "float64", [1], 5],
+        ["t", "float64", [2**40, 2**40], 0],
+        ["d", [[["l", []], 1]]],  # a key that cannot be one
+        ["y", "nn"],
+        ["h", "0"],
+        ["zz"],
+        {"v": 1},
+        [],
+    ],
+)
+def test_each_malformed_reply_is_refused(node: object) -> None:
+    with pytest.raises(BadReply):
+        decode(node, [bytes(8)], lambda number: number)
+
+
+def test_channel_says_late_gone_and_too_large() -> None:
+    ours, theirs = socket.socketpair()
+    channel = Channel(ours, max_bytes=1000)
+    with pytest.raises(TimeoutError):
+        channel.receive(0.05)
+    with pytest.raises(ValueError, match="too large"):
+        channel.send(None, [bytes(2000)])
+    theirs.sendall((2**40).to_bytes(8, "big") + bytes(8))
+    with pytest.raises(BadReply, match="too large"):
+        channel.receive(1)
+    theirs.close()
+    with pytest.raises(Gone, match="ended"):
+        channel.receive(1)
+
+
+def test_handles_are_never_true_and_never_equal() -> None:
+    handle = Handle(Names(lambda: None, Limits()), 0)
+    with pytest.raises(TypeError, match="must compare values"):
+        bool(handle)
+    assert handle != handle and handle != 0
+    with pytest.raises(TypeError):
+        len(handle)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["ValueError", "TypeError", "KeyError", "ZeroDivisionError"])
+def test_student_errors_are_caught_by_their_name(kind: str) -> None:
+    error = student_error(kind, "words")
+    assert isinstance(error, getattr(builtins, kind)) and isinstance(error, StudentError)
+
+
+@pytest.mark.parametrize("kind", ["SystemExit", "KeyboardInterrupt", "GeneratorExit", "Gone", "x y"])
+def test_no_student_error_escapes_a_test(kind: str) -> None:
+    assert isinstance(student_error(kind, "words"), Exception) and not isinstance(student_error(kind, ""), Gone)
+
+
+@pytest.mark.parametrize("table", [{"cell": 0}, {"cell": "5"}, {"cells": 5}, {"call": True}])
+def test_limits_must_be_positive_and_known(table: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="positive numbers named call, cell"):
+        Limits.read(table)
+
+
+def test_folder_that_was_not_released_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"run `python -m assignments\.release` first"):
+        Assignment.read(tmp_path)
+
+
+# Rosters and files.
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"student,name\n007,Zo\xc3\xab\n",
+        b"\xef\xbb\xbfstudent,name\r\n007,Zo\xc3\xab\r\n",
+        "student;name\n007;Zoë\n".encode("cp1252"),
+        "student\tname\n007\tZoë\n".encode("utf-16"),
+        b'Name,ID\n"Zo\xeb",007\n',
+        b"student,name\n007\x00,\x1b[31mZo\xc3\xab\n\n  ,nobody\n",
+    ],
+)
+def test_rosters_with_odd_bytes_are_read(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "roster.csv"
+    path.write_bytes(data)
+    read = roster.read_roster(path)
+    assert list(read.rows) == ["007"]
+    assert next(iter(read.rows["007"].values())).removeprefix("[31m") in ("007", "Zoë")
+
+
+def test_student_twice_on_the_roster_gets_one_row_and_a_note(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("student\nada\nben\nada\n")
+    read = roster.read_roster(tmp_path / "r.csv")
+    assert list(read.rows) == ["ada", "ben"] and read.notes == ("ada stands twice in r.csv: the first line counts",)
+
+
+@pytest.mark.parametrize(("text", "column"), [("", ""), ("student\n", ""), ("student\nada\n", "email")])
+def test_roster_without_students_or_column_is_refused(tmp_path: Path, text: str, column: str) -> None:
+    (tmp_path / "r.csv").write_text(text)
+    with pytest.raises(ValueError, match="must"):
+        roster.read_roster(tmp_path / "r.csv", column)
+
+
+@pytest.mark.parametrize(
+    ("name", "student"),
+    [
+        ("1234", "1234"),
+        ("Doe_Jane_1234_hw1", "1234"),
+        ("doejane_1234_56_hw1-2", "1234"),
+        ("ADA@X.ORG", "ada@x.org"),
+        ("hw1 (ada@x.org)", "ada@x.org"),
+        ("jane_doe_late", "jane_doe"),
+        ("12345", ""),
+        ("1234_ada@x.org", ""),  # two students
+        ("Jose\u0301", "José"),
+    ],
+)
+def test_file_names_find_their_student(name: str, student: str) -> None:
+    assert roster._match(name, ["1234", "ada@x.org", "jane_doe", "José"]) == student
+
+
+def test_files_of_nobody_are_kept_apart(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("ada.ipynb", "stranger.ipynb", ".hidden.ipynb", "notes.txt"):
+        (tmp_path / "in" / name).write_text("{}")
+    os.symlink("/", tmp_path / "in" / "everything")
+    (tmp_path / "r.csv").write_text("student\nada\nben\n")
+    found, notes = roster.collect(tmp_path / "in", roster.read_roster(tmp_path / "r.csv"))
+    assert [(s.student, s.note) for s in found] == [("ada", ""), ("ben", "missing"), ("stranger", "not on the roster")]
+    assert notes == ["everything: no notebook", "notes.txt: no notebook"]
+
+
+@pytest.mark.parametrize("student", ["../../etc/passwd", "a/b", ".", "..", "", "x" * 300, "nul\0", "李", "a b"])
+def test_student_names_never_become_paths(student: str) -> None:
+    name = safe_name(student)
+    assert Path(name).name == name and name not in ("", ".", "..") and len(name) < 80
+
+
+def test_different_students_have_different_files() -> None:
+    students = ["a b", "a_b", "a/b", "A b", "a  b"]
+    assert len({safe_name(s) for s in students}) == len(students)
+
+
+# Tables and feedback.
+
+
+def assignment() -> Assignment:
+    questions = {"q1": {"points": 3, "manual": False}, "q2": {"points": 2, "manual": True}}
+    return Assignment("hw0", questions, Limits(), {"q1": ""})
+
+
+def test_table_defuses_formulas_and_keeps_the_rosters_columns(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("Student,ID,Section\n=cmd(),7,@x\n")
+    known = roster.read_roster(tmp_path / "r.csv", "ID")
+    result = Result(
+        "7", "in/=7.ipynb", "+1", [Case("q1", 0, 2.5, True, True), Case("q1", 1, 0.5, False, False)], {}, 1.25
+    )
+    (row,) = report.table([result], assignment(), known)
+    assert row == {
+        "Student": "'=cmd()", "ID": "7", "Section": "'@x", "student": "7", "q1": "2.5", "q2": "", "total": "2.5",
+        "max": "3", "status": "'+1", "seconds": "1.25", "file": "'=7.ipynb",
+    }  # fmt: skip
+
+
+def test_feedback_hides_hidden_messages_and_control_characters() -> None:
+    cases = [
+        Case("q1", 0, 1, False, False, "got \x1b[2J\nwords " + "x" * 999),
+        Case("q1", 1, 2, True, False, "the hidden value is 17"),
+    ]
+    text = report.feedback(Result("ada", "f", "ok", cases), assignment())
+    assert "17" not in text and "\x1b" not in text and "words" in text
+    assert "hidden checks: 0 of 2" in text and max(map(len, text.splitlines())) < 220
+
+
+def test_status_names_what_happened_and_stays_short() -> None:
+    errors = {str(i): "NameError" for i in range(9)}
+    cases = [Case("q1", 0, 1, False, False, "", "the process ended")] * 2
+    assert status("", [], {}) == "ok"
+    assert status("late", cases, errors).endswith("cell 5: NameError; and 4 more cells; q1: the process ended")
+
+
+def test_results_are_stored_whole_and_come_back(tmp_path: Path) -> None:
+    result = Result("a/b", "f", "ok", [Case("q1", 0, 1, False, True)], {"3": "NameError"}, 2.0, "x")
+    result.write(tmp_path)
+    (path,) = tmp_path.iterdir()
+    assert Result.read(path) == result
+
+
+# Similarity.
+
+ORIGINAL = """
+def grow(frame):
+    K = len(frame)
+    c = -1 / K
+    old = torch.cat([frame * (1 - c**2) ** 0.5, torch.full((K, 1), c, dtype=frame.dtype)], dim=1)
+    new = torch.zeros(1, K, dtype=frame.dtype)
+    new[0, -1] = 1
+    return torch.cat([old, new])
+"""
+RENAMED = ORIGINAL.replace("frame", "vectors").replace("old", "a").replace("new", "b") + "# all my own work\n"
+OTHER = """
+def grow(frame):
+    out = []
+    for row in frame.tolist():
+        out.append([x * 0.5 for x in row] + [0.25])
+    while len(out) < 3:
+        out.append([0.0] * len(out[0]))
+    return torch.tensor(sorted(out))
+"""
+
+
+def write_code(path: Path, *cells: str) -> None:
+    code = [{"cell_type": "code", "source": c} for c in cells]
+    path.write_text(json.dumps({"cells": code, "metadata": {"otter": {"assignment_name": "hw1"}}}))
+
+
+def test_renamed_copy_is_found_and_given_code_is_not_counted(tmp_path: Path) -> None:
+    given_code = (
+        "def shared(a, b, c):\n    total = [a * b + c for _ in range(10)]\n    return sum(total) / len(total) - a * b\n"
+    )
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name, code in (("ada", ORIGINAL), ("ben", RENAMED), ("eve", OTHER)):
+        write_code(folder / f"{name}.ipynb", "%pip install x", given_code, code)
+    (folder / "broken.ipynb").write_text("{")
+    write_code(tmp_path / "given.ipynb", given_code)
+    pairs = similarity.compare(folder, tmp_path / "given.ipynb")
+    assert (pairs[0].first, pairs[0].second) == ("ada", "ben") and pairs[0].share > 0.9
+    assert len(pairs) == 3 and all(p.share < 0.4 for p in pairs[1:])
+    similarity.write(pairs, tmp_path / "pairs.csv")
+    assert (tmp_path / "pairs.csv").read_text(encoding="utf-8-sig").splitlines()[1].startswith("ada,ben,")
+
+
+# Refusals.
+
+
+def test_without_isolation_nothing_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command_line, "best_isolation", lambda *args, **kwargs: None)
+    tests = tmp_path / "hw0" / "autograder" / "tests"
+    tests.mkdir(parents=True)
+    (tests.parent / "grading.json").write_text(json.dumps({"assignment": "hw0", "questions": {}, "limits": {}}))
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "ada.ipynb").write_text("{}")
+    arguments = [
+        "grade",
+        "--assignment",
+        "hw0",
+        "--submissions",
+        str(tmp_path / "in"),
+        "--out",
+        str(tmp_path / "g.csv"),
+    ]
+    monkeypatch.setattr(sys, "argv", ["grading", "--released", str(tmp_path), *arguments])
+    with pytest.raises(SystemExit, match="cannot be isolated here, and will not be run"):
+        command_line.main()
+    assert not (tmp_path / "g.csv").exists()
+    assert "none: student code has this user's rights" in str(Isolation())
+
+
+def test_notebook_text_of_every_kind_is_read_or_refused() -> None:
+    good = {"cells": [{"cell_type": "code", "source": ["a = 1\n", "b"]}, {"cell_type": "markdown", "source": "no"}]}
+    assert read_cells(b"\xef\xbb\xbf" + json.dumps(good).encode(), "hw1") == ["a = 1\nb"]
+    for bad in (b"", b"null", b"3", b'"text"', b'{"cells": {}}x', b'{"cells": [{"cell_type": "code"}]}', b"\xff\xfe"):
+        with pytest.raises(Unreadable):
+            read_cells(bad, "hw1")
+    huge = {"cells": [{"cell_type": "code", "source": "x" * (4 << 20)}]}
+    with pytest.raises(Unreadable, match="more than 3 MB of code"):
+        read_cells(json.dumps(huge).encode(), "hw1")
