@@ -1,5 +1,6 @@
 """The loop: what it computes, what decides its randomness, what callbacks see, and the batches."""
 
+import functools
 import math
 
 import pytest
@@ -134,7 +135,9 @@ class TestFit:
         with pytest.raises(ValueError, match=r"^seed"):
             fit(_small(), *blobs, Recipe(1), seed=-1, progress=False)
 
-    def test_progress_goes_to_standard_error_or_nowhere(self, blobs, capfd):
+    def test_progress_goes_to_standard_error_or_nowhere(self, blobs, capfd, monkeypatch):
+        # TQDM_DISABLE, read when tqdm is imported, may have silenced all bars in this process.
+        monkeypatch.setattr(training, "tqdm", functools.partial(training.tqdm, disable=False))
         fit(_small(), *blobs, Recipe(2), progress=False)
         assert capfd.readouterr() == ("", "")
         fit(_small(), *blobs, Recipe(2))
