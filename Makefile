@@ -34,6 +34,9 @@ test-colab: $(STAMP) ## run every chapter alone, on the versions that Colab ship
 notebooks: $(STAMP) ## execute and clean every notebook in place
 	$(BIN)/python tools/notebooks.py run
 
+assignments: $(STAMP) ## test every assignment against its solution, write student and autograder folders
+	$(BIN)/python -m assignments.release
+
 format: $(STAMP) ## format the package, tools, tests and notebooks
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
@@ -52,4 +55,5 @@ repository: $(STAMP) ## write the repository's address everywhere: make reposito
 clean: ## remove what was built, keep .venv
 	rm -rf _build build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
 
-.PHONY: help setup book serve test test-colab notebooks format benchmark picture lock repository clean
+
+.PHONY: help setup book serve test test-colab notebooks assignments format benchmark picture lock repository clean

@@ -18,7 +18,9 @@ from pathlib import Path
 import nbformat
 
 ROOT = Path(__file__).resolve().parent.parent
-LEFT_OUT = shutil.ignore_patterns(".git", ".venv*", "_build", "__pycache__", ".*_cache", "*.egg-info", ".data", ".hypothesis")
+LEFT_OUT = shutil.ignore_patterns(
+    ".git", ".venv*", "_build", "__pycache__", ".*_cache", "*.egg-info", ".data", ".hypothesis"
+)
 
 
 def timed(what: str, *command: str, cwd: Path) -> None:

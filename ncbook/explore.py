@@ -49,9 +49,7 @@ def explore(
             ``labels`` or ``start``, a ``start`` that is not among the choices, or an empty ``alt``; on showing, if
             ``draw`` returns anything but a Figure, or if the frames cannot be held under ``MAX_BYTES``.
     """
-    return Exploration(
-        draw, alt, dict(labels or {}), dict(start or {}), {k: list(v) for k, v in choices.items()}
-    )
+    return Exploration(draw, alt, dict(labels or {}), dict(start or {}), {k: list(v) for k, v in choices.items()})
 
 
 class Exploration:
@@ -68,16 +66,12 @@ class Exploration:
         if not callable(draw):
             raise ValueError(f"draw must be a function that returns a Figure, got {type(draw).__name__}")
         if not callable(alt) and not (isinstance(alt, str) and alt.strip()):
-            raise ValueError(
-                f"alt must be a text that states what the picture shows, or a function, got {alt!r}"
-            )
+            raise ValueError(f"alt must be a text that states what the picture shows, or a function, got {alt!r}")
         if not 1 <= len(choices) <= 2:
             raise ValueError(f"choices must name one or two parameters, got {len(choices)}")
         for name, values in choices.items():
             if not values or any(values.index(v) != i for i, v in enumerate(values)):
-                raise ValueError(
-                    f"choices for {name} must be a non-empty sequence of different values, got {values}"
-                )
+                raise ValueError(f"choices for {name} must be a non-empty sequence of different values, got {values}")
         for kind, given in (("labels", labels), ("start", start)):
             if unknown := sorted(set(given) - set(choices)):
                 raise ValueError(f"{kind} must name parameters among {sorted(choices)}, got {unknown}")
@@ -123,9 +117,7 @@ class Exploration:
 
         figure = self._draw(**values)
         if not isinstance(figure, Figure):
-            raise ValueError(
-                f"draw must return a matplotlib Figure, got {type(figure).__name__} for {values}"
-            )
+            raise ValueError(f"draw must return a matplotlib Figure, got {type(figure).__name__} for {values}")
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
         return Image.fromarray(_pixels(canvas)).convert("RGB")
@@ -140,15 +132,12 @@ class Exploration:
         ident = f"ncx-{zlib.crc32(data.encode()):08x}"
         rows = "".join(
             f'<label class="ncx-row"><span>{html.escape(label)}</span>'
-            f'<input type="range" min="0" max="{len(vals) - 1}" step="1" value="{at}" aria-valuetext="{html.escape(vals[at])}">'
+            f'<input type="range" min="0" max="{len(vals) - 1}" step="1" value="{at}" '
+            f'aria-valuetext="{html.escape(vals[at])}">'
             f"<output>{html.escape(vals[at])}</output></label>"
             for label, vals, at in zip(self._labels.values(), values, self._start)
         )
-        play = (
-            '<button type="button" class="ncx-play" aria-label="Play">&#9654;</button>'
-            if len(values[0]) > 5
-            else ""
-        )
+        play = '<button type="button" class="ncx-play" aria-label="Play">&#9654;</button>' if len(values[0]) > 5 else ""
         return (
             f'<div class="ncx" id="{ident}"><style>{_STYLE}</style>'
             f'<img src="{first[0]}" alt="{html.escape(first[1])}">'
@@ -237,7 +226,8 @@ _STYLE = (
     ".ncx-row span{flex:0 0 auto;max-width:45%;text-align:left}"
     ".ncx-row input{flex:1;min-width:0;accent-color:#0072b2;height:1.6em}"
     ".ncx-row output{flex:0 0 4.5em;text-align:right;font-variant-numeric:tabular-nums}"
-    ".ncx-play{width:2.4em;height:2.4em;border-radius:50%;border:1px solid currentColor;background:none;color:inherit;cursor:pointer}"
+    ".ncx-play{width:2.4em;height:2.4em;border-radius:50%;border:1px solid currentColor;"
+    "background:none;color:inherit;cursor:pointer}"
 )
 
 # Runs as is in the built page and in notebook front ends that show HTML; nothing outside the one element is touched.
@@ -251,7 +241,8 @@ sliders[i].setAttribute("aria-valuetext",data.values[i][at]);}
 img.src=data.frames[index];img.alt=data.alt[index];}
 for(var i=0;i<sliders.length;i++){sliders[i].addEventListener("input",function(){stop();show();});}
 var play=box.querySelector(".ncx-play"),timer=null;
-function stop(){if(timer){clearInterval(timer);timer=null;play.innerHTML="&#9654;";play.setAttribute("aria-label","Play");}}
+function stop(){if(timer){clearInterval(timer);timer=null;play.innerHTML="&#9654;";
+play.setAttribute("aria-label","Play");}}
 if(play){play.addEventListener("click",function(){if(timer){stop();return;}
 play.innerHTML="&#10073;&#10073;";play.setAttribute("aria-label","Pause");
 if(+sliders[0].value>=+sliders[0].max){sliders[0].value=0;}

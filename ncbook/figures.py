@@ -62,9 +62,7 @@ def house_style(draw: Callable[P, R]) -> Callable[P, R]:
 
 
 @house_style
-def new(
-    width: float = 6.4, height: float = 3.8, rows: int = 1, cols: int = 1, **options: Any
-) -> tuple[Figure, Any]:
+def new(width: float = 6.4, height: float = 3.8, rows: int = 1, cols: int = 1, **options: Any) -> tuple[Figure, Any]:
     """Return a figure and its axes in the house style.
 
     Args:
@@ -114,9 +112,7 @@ def curves(
             mark_label, (mark, 1.0), xycoords=("data", "axes fraction"), xytext=(4, -4),
             textcoords="offset points", va="top", color=GREY,
         )  # fmt: skip
-    ax.set(
-        xlabel=xlabel, ylabel=ylabel, xscale="log" if logx else "linear", yscale="log" if logy else "linear"
-    )
+    ax.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if logx else "linear", yscale="log" if logy else "linear")
     if len(ys) > 1:
         ax.legend(loc="best")
     return fig

@@ -11,7 +11,15 @@ from conftest import ROOT
 
 HTML = ROOT / "_build" / "html"
 PAGES = sorted(p for p in HTML.rglob("*.html") if not {"_static", "_sources"} & set(p.relative_to(HTML).parts))
-LOADING = {"script": "src", "img": "src", "iframe": "src", "link": "href", "source": "src", "video": "src", "object": "data"}
+LOADING = {
+    "script": "src",
+    "img": "src",
+    "iframe": "src",
+    "link": "href",
+    "source": "src",
+    "video": "src",
+    "object": "data",
+}
 
 
 class Page(html.parser.HTMLParser):
@@ -24,7 +32,11 @@ class Page(html.parser.HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         values = dict(attrs)
-        if tag in LOADING and values.get(LOADING[tag]) and values.get("rel") not in ("canonical", "next", "prev", "search", "index"):
+        if (
+            tag in LOADING
+            and values.get(LOADING[tag])
+            and values.get("rel") not in ("canonical", "next", "prev", "search", "index")
+        ):
             self.loads.append(values[LOADING[tag]])
         if tag == "img" and not (values.get("alt") or "").strip() and "aria-hidden" not in values:
             self.undescribed.append((values.get("src") or "")[:80])
@@ -99,7 +111,9 @@ def test_every_public_function_is_on_the_api_page():
     for name in public_modules():
         module = importlib.import_module(f"ncbook.{name}")
         for attribute, value in vars(module).items():
-            own = getattr(value, "__module__", "") == module.__name__ and (inspect.isfunction(value) or inspect.isclass(value))
+            own = getattr(value, "__module__", "") == module.__name__ and (
+                inspect.isfunction(value) or inspect.isclass(value)
+            )
             drawing = name.startswith("figures_")
             if own and not attribute.startswith("_") and not drawing and f'id="ncbook.{name}.{attribute}"' not in page:
                 missing.append(f"{name}.{attribute}")
@@ -111,9 +125,10 @@ def test_every_public_function_has_a_docstring_and_hints():
     for name in public_modules():
         module = importlib.import_module(f"ncbook.{name}")
         for attribute, value in vars(module).items():
-            if getattr(value, "__module__", "") == module.__name__ and inspect.isfunction(value) and not attribute.startswith("_"):
-                if not value.__doc__ or "return" not in value.__annotations__:
-                    lacking.append(f"{name}.{attribute}")
+            own = getattr(value, "__module__", "") == module.__name__ and inspect.isfunction(value)
+            public = own and not attribute.startswith("_")
+            if public and not (value.__doc__ and "return" in value.__annotations__):
+                lacking.append(f"{name}.{attribute}")
     assert lacking == []
 
 

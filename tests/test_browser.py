@@ -56,7 +56,9 @@ def visit(browser):
 
 
 def wait_for_math(page):
-    page.wait_for_function("!window.MathJax || !MathJax.startup || MathJax.startup.promise.then(() => true)", timeout=60_000)
+    page.wait_for_function(
+        "!window.MathJax || !MathJax.startup || MathJax.startup.promise.then(() => true)", timeout=60_000
+    )
 
 
 @by_page
@@ -112,7 +114,10 @@ def test_light_and_dark_mode_turn_page_and_text_over(visit, name):
         page = visit(name, mode=mode)
         page.wait_for_function(f"document.documentElement.dataset.theme === '{mode}'")
         style = "getComputedStyle(document.querySelector('%s')).%s"
-        shades[mode] = [luminance(page.evaluate(style % pair)) for pair in (("body", "backgroundColor"), ("article p, article h1", "color"))]
+        shades[mode] = [
+            luminance(page.evaluate(style % pair))
+            for pair in (("body", "backgroundColor"), ("article p, article h1", "color"))
+        ]
     assert shades["light"][0] > 0.9 > 0.5 > shades["light"][1] and shades["dark"][0] < 0.15 < 0.5 < shades["dark"][1]
 
 

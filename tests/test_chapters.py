@@ -83,7 +83,9 @@ def test_output_is_ignored_only_where_something_is_drawn(path):
     wrong = []
     for cell in cells(path, "code"):
         text = "".join(o.get("data", {}).get("text/plain", "") for o in cell.outputs)
-        if "nbval-ignore-output" in cell.metadata.get("tags", []) and not re.search(r"<Figure size|Exploration\(", text):
+        if "nbval-ignore-output" in cell.metadata.get("tags", []) and not re.search(
+            r"<Figure size|Exploration\(", text
+        ):
             wrong.append(cell.execution_count)
     assert wrong == []
 
@@ -91,7 +93,15 @@ def test_output_is_ignored_only_where_something_is_drawn(path):
 @by_chapter
 def test_chapter_has_its_parts(path):
     text = prose(path)
-    for part in ("**Reading**", "**Running**", "**GPU**", "You will be able to", "## Summary", "## Exercises", "What to read next"):
+    for part in (
+        "**Reading**",
+        "**Running**",
+        "**GPU**",
+        "You will be able to",
+        "## Summary",
+        "## Exercises",
+        "What to read next",
+    ):
         assert part.lower() in text.lower(), part
     assert len(re.findall(r"^:::+\{exercise\}", text, re.M)) >= 4
     assert len(re.findall(r"\{exercise\}", text)) == len(re.findall(r"\{solution(?:-start)?\}", text))
@@ -104,7 +114,9 @@ def test_words_that_hide_a_gap_are_not_used(path):
 
 @by_chapter
 def test_code_hides_nothing(path):
-    hidden = [c.execution_count for c in cells(path, "code") if {"remove-cell", "hide-cell"} & set(c.metadata.get("tags", []))]
+    hidden = [
+        c.execution_count for c in cells(path, "code") if {"remove-cell", "hide-cell"} & set(c.metadata.get("tags", []))
+    ]
     assert hidden == []
 
 

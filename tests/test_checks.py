@@ -22,7 +22,7 @@ def test_integer_accepts_what_counts(value):
 
 @pytest.mark.parametrize("value", [-1e-9, NAN, float("inf"), "1", None, True, [1]])
 def test_number_refuses(value):
-    with pytest.raises(ValueError, match="^decay must be a finite number >= 0, got "):
+    with pytest.raises(ValueError, match=r"^decay must be a finite number >= 0, got "):
         checks.number("decay", value)
 
 

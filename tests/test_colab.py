@@ -70,7 +70,9 @@ def test_the_wheel_holds_the_package_and_nothing_else(colab):
 def test_chapter_runs_alone_in_an_empty_folder(colab, path, tmp_path):
     (tmp_path / path.name).write_bytes(path.read_bytes())
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV"))}
-    result = subprocess.run([str(PYTHON), "-c", RUN, path.name], cwd=tmp_path, env=environment, text=True, capture_output=True)
+    result = subprocess.run(
+        [str(PYTHON), "-c", RUN, path.name], cwd=tmp_path, env=environment, text=True, capture_output=True
+    )
     assert result.returncode == 0, result.stderr[-3000:]
     executed = json.loads((tmp_path / "executed.ipynb").read_text())
     bundles = [o.get("data", {}) for c in executed["cells"] if c["cell_type"] == "code" for o in c["outputs"]]

@@ -20,7 +20,9 @@ def test_pyplot_keeps_no_figure():
 
 
 def test_curves_draws_one_named_line_for_each_entry():
-    fig = figures.curves([1, 2], {"a": [1, 2], "b": [2, 1]}, xlabel="x", ylabel="y", logy=True, mark=1.5, mark_label="m")
+    fig = figures.curves(
+        [1, 2], {"a": [1, 2], "b": [2, 1]}, xlabel="x", ylabel="y", logy=True, mark=1.5, mark_label="m"
+    )
     ax = fig.axes[0]
     assert [t.get_text() for t in ax.get_legend().get_texts()] == ["a", "b"]
     assert ax.get_yscale() == "log" and ax.get_xlabel() == "x"

@@ -8,12 +8,13 @@ from build import PACKAGE, imported
 
 GRAPH = {p.stem: imported(p.read_text()) for p in PACKAGE.glob("*.py") if p.stem not in ("__init__", "__main__")}
 PRACTICE = {
-    "data", "device_data", "models", "normalized", "resnet", "training", "resumable", "checkpoint", "lastlayer", "memory",
-    "collapse_speed", "experiments", "measure",
+    "data", "device_data", "models", "normalized", "resnet", "training", "resumable", "checkpoint", "lastlayer",
+    "memory", "arms", "collapse_speed", "experiments", "measure",
 }  # fmt: skip
 THEORY = {
-    "etf", "ufm", "budget", "chain", "landscape", "curvature", "saddles", "census", "sphere", "sphere_geometry",
-    "sphere_landscape", "sphere_pymanopt", "shallow", "neurons", "flow", "max_margin", "orthogonal_data",
+    "etf", "ufm", "budget", "chain", "landscape", "curvature", "saddles", "census", "sphere",
+    "sphere_geometry", "sphere_landscape", "sphere_pymanopt", "shallow", "neurons", "flow", "max_margin",
+    "orthogonal_data",
 }  # fmt: skip
 DRAWINGS = {name for name in GRAPH if name.startswith("figures")} | {"explore"}
 HEAVY = ("torch", "torchvision", "sklearn", "matplotlib", "ipywidgets", "scipy", "pymanopt")

@@ -3,13 +3,14 @@
 import re
 import shutil
 
-import build
 import nbformat
 import notebooks
 import pytest
 import repository
 from conftest import ROOT
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+import build
 
 
 def test_cleaning_keeps_text_and_drops_pictures_progress_and_widgets():
@@ -41,7 +42,7 @@ def test_failed_notebook_is_reported_and_left_as_it_was(tmp_path):
 
 def test_draft_becomes_a_notebook_with_the_set_up_cell(tmp_path):
     draft, out = tmp_path / "d.py", tmp_path / "d.ipynb"
-    draft.write_text("# %% [markdown]\n# # T\n\n# %% [setup]\n\n# %% tags=[\"nbval-ignore-output\"]\n1\n")
+    draft.write_text('# %% [markdown]\n# # T\n\n# %% [setup]\n\n# %% tags=["nbval-ignore-output"]\n1\n')
     notebooks.convert(draft, out)
     cells = nbformat.read(out, as_version=4).cells
     assert cells[1].source == repository.setup_cell(repository.address())
@@ -81,7 +82,9 @@ def test_a_place_that_disagrees_is_found(copy):
     assert repository.disagreements() == ["README.md"]
 
 
-@pytest.mark.parametrize("url", ["github.com/a/b", "http://github.com/a/b", "https://github.com/a", 'https://x.org/a/b"; rm'])
+@pytest.mark.parametrize(
+    "url", ["github.com/a/b", "http://github.com/a/b", "https://github.com/a", 'https://x.org/a/b"; rm']
+)
 def test_an_address_of_another_form_is_refused(copy, monkeypatch, url):
     with pytest.raises(SystemExit, match="URL must look like"):
         write_address(monkeypatch, url)
@@ -122,7 +125,8 @@ def test_edited_package_executes_again_and_edited_text_does_not(tmp_path, monkey
     source.mkdir()
     path = source / "a.ipynb"
     notebook = new_notebook(
-        cells=[new_markdown_cell("text"), new_code_cell("1")], metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+        cells=[new_markdown_cell("text"), new_code_cell("1")],
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
     )
     nbformat.write(notebook, path)
     keys = iter(["one", "one", "two"])

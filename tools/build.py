@@ -188,7 +188,9 @@ def main() -> None:
     execute(toc_notebooks(source), cache, output / "_build" / ".doctrees")
     pages(source, output, args.strict)
     page = output / "_build" / "html" / "index.html"
-    print(f"\nbuilt in {time.perf_counter() - begin:.0f} s. Open {page}\nor run `make serve` and visit http://localhost:8000")
+    print(
+        f"\nbuilt in {time.perf_counter() - begin:.0f} s. Open {page}\nor run `make serve` and visit http://localhost:8000"
+    )
 
 
 if __name__ == "__main__":

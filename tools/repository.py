@@ -1,8 +1,8 @@
 """The repository's address: it stands in pyproject.toml and is written from there to every place that shows it.
 
-    python tools/repository.py --write https://github.com/OWNER/NAME   (make repository URL=…)
-    python tools/repository.py --check                                 lists every place that disagrees
-    python tools/repository.py --setup-cell                            prints the notebooks' set-up cell
+python tools/repository.py --write https://github.com/OWNER/NAME   (make repository URL=…)
+python tools/repository.py --check                                 lists every place that disagrees
+python tools/repository.py --setup-cell                            prints the notebooks' set-up cell
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ REPOSITORY = "{address}"
 if importlib.util.find_spec("ncbook") is None:
     if not REPOSITORY:
         raise ModuleNotFoundError(
-            "The package ncbook is not installed, and this copy of the book does not "
-            "say where to get it: its repository is not set. Install ncbook from a copy "
-            "of the book's folder (pip install PATH), or run `make repository URL=...`."
+            "The package ncbook is not installed, and this copy of the book does "
+            "not say where to get it: its repository is not set. Install it from a "
+            "copy of the book's folder (pip install PATH), or run there: "
+            "make repository URL=..."
         )
     %pip install --quiet "ncbook @ git+{{REPOSITORY}}"'''
 
@@ -41,7 +42,6 @@ def address() -> str:
 def setup_cell(url: str) -> str:
     """Return the text of every notebook's set-up cell."""
     return SETUP_CELL.format(address=url)
-
 
 
 def colab(url: str) -> str:
@@ -87,7 +87,8 @@ def expected(url: str) -> dict[Path, str]:
         pattern = re.compile(re.escape(begin) + r"\n.*?" + re.escape(end), re.S)
         if not pattern.search(path.read_text()):
             raise ValueError(f"{name} must hold the lines {begin!r} and {end!r}")
-        files[path] = pattern.sub(lambda _: f"{begin}\n{block}\n{end}", path.read_text())
+        written = f"{begin}\n{block}\n{end}".replace("\\", r"\\")
+        files[path] = pattern.sub(written, path.read_text())
     for path in sorted((ROOT / "chapters").glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
         cells = [c for c in notebook.cells if c.cell_type == "code" and c.source.startswith(SETUP_MARK)]

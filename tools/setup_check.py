@@ -3,7 +3,7 @@
 import sys
 
 if sys.version_info < (3, 11):
-    sys.exit(
+    sys.exit(  # no f-string: an old Python must still read this
         "This book needs Python 3.11 or newer; `%s` is %d.%d. Name another with: make PYTHON=/path/to/python3.11 book"
         % (sys.executable, sys.version_info[0], sys.version_info[1])
     )

@@ -1,6 +1,6 @@
 """Run the project's checks in stages and count them.
 
-    python tools/test.py all      style, types, units, chapters against their stored text, strict build, browser
+    python tools/test.py all      style, types, units, chapters against their stored text, strict build, browser, course
     python tools/test.py colab    every chapter alone on the versions that Colab ships
     python tools/test.py total    the count of all that ran last
 
@@ -38,9 +38,17 @@ def command(stage: str, *arguments: str) -> bool:
     return good
 
 
+COURSE = [
+    path.relative_to(ROOT).as_posix()
+    for name in ("grading", "release", "hw?")
+    for path in sorted(ROOT.glob(f"tests/test_{name}.py"))
+]
+
+
 def units() -> bool:
-    slow_apart = [f"--ignore=tests/test_{name}.py" for name in ("browser", "colab", "book")]
-    return pytest("units", "tests", "-n", WORKERS, "--dist", "worksteal", *slow_apart)
+    apart = [f"--ignore=tests/test_{name}.py" for name in ("browser", "colab", "book")]
+    apart += [f"--ignore={path}" for path in COURSE]
+    return pytest("units", "tests", "-n", WORKERS, "--dist", "worksteal", *apart)
 
 
 def chapters() -> bool:
@@ -58,7 +66,8 @@ STAGES: dict[str, Callable[[], bool]] = {
     "build": lambda: command("build", "python", "tools/build.py", "--strict"),
     "book": lambda: pytest("book", "tests/test_book.py"),
     "chapters": chapters,
-    "browser": lambda: pytest("browser", "tests/test_browser.py"),
+    "browser": lambda: pytest("browser", "tests/test_browser.py", "-n", WORKERS),
+    "course": lambda: pytest("course", *COURSE, "-n", WORKERS, "--dist", "loadfile"),
 }
 
 
@@ -67,9 +76,10 @@ def counts() -> tuple[int, int, int]:
     passed = failed = skipped = 0
     for report in REPORTS.glob("*.xml"):
         for suite in ElementTree.parse(report).getroot().iter("testsuite"):
-            get = lambda name: int(suite.get(name) or 0)
-            bad, missing = get("failures") + get("errors"), get("skipped")
-            passed, failed, skipped = passed + get("tests") - bad - missing, failed + bad, skipped + missing
+            of = {name: int(suite.get(name) or 0) for name in ("tests", "failures", "errors", "skipped")}
+            bad = of["failures"] + of["errors"]
+            passed += of["tests"] - bad - of["skipped"]
+            failed, skipped = failed + bad, skipped + of["skipped"]
     return passed, failed, skipped
 
 
@@ -90,7 +100,8 @@ def main() -> None:
             print(f"\n=== {name}", flush=True)
             if not stage():
                 broken.append(name)
-            print(f"=== {name}: {'FAILED' if name in broken else 'good'}, {time.perf_counter() - begin:.0f} s", flush=True)
+            verdict = "FAILED" if name in broken else "good"
+            print(f"=== {name}: {verdict}, {time.perf_counter() - begin:.0f} s", flush=True)
     passed, failed, skipped = counts()
     if broken:
         print("\nfailed stages: " + ", ".join(broken))
