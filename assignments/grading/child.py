@@ -53,6 +53,7 @@ def shell() -> Any:
     config.InteractiveShell.colors = "NoColor"
     shell: Any = InteractiveShell.instance(config=config)
     shell.enable_gui = lambda gui=None: None
+    shell.system = shell.system_raw  # the other way needs a terminal
     shell.showtraceback = shell.showsyntaxerror = lambda *args, **kwargs: None
     return shell
 
