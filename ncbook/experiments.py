@@ -31,11 +31,19 @@ from ncbook.training import Recipe
 
 
 def dry_run(plan: Plan, images: ImageData, steps: int = 3) -> str:
-    """Return what the grid will take: bytes of a step counted for every arm, seconds from a few steps of the first."""
+    """Return what the grid will take: bytes of a step counted for every arm, seconds from a few steps of the first arm."""
     device, arm = plan.hardware.resolved(), plan.arms[0]
     # Spread over the classes, which are stored one after the other: measuring wants a sample of each.
-    every = max(1, len(images.labels) // max(plan.recipe.batch_size, 2 * images.num_classes))
-    sample = replace(images, images=images.images[::every], labels=images.labels[::every])
+    batches = 20 if device.type == "cuda" else 1  # a GPU's step is too short to be timed alone
+    count = max(batches * plan.recipe.batch_size, 2 * images.num_classes)
+    every, tested = (max(1, len(labels) // count) for labels in (images.labels, images.test_labels))
+    sample = replace(
+        images,
+        images=images.images[::every],
+        labels=images.labels[::every],
+        test_images=images.test_images[::tested],
+        test_labels=images.test_labels[::tested],
+    )
     recipe = replace(plan.recipe, epochs=steps)
     options = {"hardware": hardware_of(plan, arm), "measure_every": steps, "progress": False}
     probe = train(build(plan, sample, arm, 0), sample, recipe, **options)  # type: ignore[arg-type]
