@@ -31,7 +31,7 @@ from ncbook.training import Recipe
 
 
 def dry_run(plan: Plan, images: ImageData, steps: int = 3) -> str:
-    """Return what the grid will take: bytes of a step counted for every arm, seconds from a few steps of the first arm."""
+    """Return what the grid will take: bytes of a step counted for each arm, seconds from a few steps of the first."""
     device, arm = plan.hardware.resolved(), plan.arms[0]
     # Spread over the classes, which are stored one after the other: measuring wants a sample of each.
     batches = 20 if device.type == "cuda" else 1  # a GPU's step is too short to be timed alone
