@@ -44,7 +44,7 @@ benchmark: $(STAMP) ## print how long the book takes to build and to rebuild her
 	$(BIN)/python benchmarks/book.py
 
 picture: $(STAMP) ## train the small network behind the landing page's picture and draw it again
-	$(BIN)/python tools/picture.py
+	$(BIN)/python tools/hero.py _static/hero.webp
 
 lock: $(STAMP) ## write requirements.txt from pyproject.toml (needs uv: pip install uv)
 	uv pip compile pyproject.toml --all-extras --universal --generate-hashes --no-emit-index-url -o requirements.txt
