@@ -235,6 +235,9 @@ CASES: dict[str, Submitted] = {
     "kills what it came from": instead("def double(x): os.kill(os.getppid(), 9); return 2 * x", ALL),
     "forks that stay": also(FORKS),
     "recursion without end": also("def f(): return f()\nf()", status="cell 1: RecursionError"),
+    "ends itself whenever it is asked": instead(
+        "os.register_at_fork(before=lambda: os._exit(1))", NOTHING, "q3: the process ended"
+    ),
     # Lies.
     "patches the comparison": Submitted(
         [*HONEST, LIE, "torch.allclose = torch.equal = lambda *a, **k: True\ntorch.Tensor.__eq__ = lambda *a: True"],
@@ -473,7 +476,7 @@ def test_feedback_shows_visible_messages_only(graded: dict[str, Result], tmp_pat
 
     assignment = Assignment.read(write_assignment(tmp_path))
     text = feedback(graded["patches the comparison"], assignment)
-    assert "double(2) must be 4, got 0" in text
+    assert "twice its argument\n        AssertionError: double(2) must be 4, got 0" in text
     assert "hidden checks: 0 of 2" in text and "q4  graded by hand, 2 points" in text
     assert not re.search("848484848|uniform|allclose|test_hidden", text)
     assert "hidden checks: 2 of 2" in feedback(graded["honest"], assignment)

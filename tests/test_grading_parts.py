@@ -156,6 +156,15 @@ def test_folder_that_was_not_released_is_refused(tmp_path: Path) -> None:
         Assignment.read(tmp_path)
 
 
+def test_marks_that_hang_together_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "q1.py").write_text('name = "q1"\npoints = 2\nall_or_nothing = True\n')
+    about = {"assignment": "hw0", "questions": {"q1": {"points": 2, "manual": False}}, "limits": {}}
+    (tmp_path / "grading.json").write_text(json.dumps(about))
+    with pytest.raises(ValueError, match="all_or_nothing is not supported: give each test its points in q1"):
+        Assignment.read(tmp_path)
+
+
 # Rosters and files.
 
 

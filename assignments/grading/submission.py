@@ -53,6 +53,8 @@ class Assignment:
         table = json.loads(about.read_text())
         tests = {p.stem: p.read_text() for p in (folder / "tests").glob("*.py")}
         order = [q for q in table["questions"] if q in tests]
+        if whole := [q for q in order if "\nall_or_nothing = True" in tests[q]]:
+            raise ValueError(f"all_or_nothing is not supported: give each test its points in {', '.join(whole)}")
         bounds = Limits.read({**table["limits"], **(limits or {})})
         return cls(table["assignment"], table["questions"], bounds, {q: tests[q] for q in order})
 
@@ -138,9 +140,11 @@ def run_case(test: exception_test.ExceptionTestFile, number: int, sandbox: Sandb
         raise TooLong()
 
     case = test.test_cases[number]
-    outcome = lambda passed, message, trouble: Case(
-        test.name, number, float(case.points), case.hidden, passed, message[:2000], trouble
-    )
+
+    def outcome(passed: bool, message: str, trouble: str) -> Case:
+        words = message if passed or not case.failure_message else f"{case.failure_message}\n{message}"
+        return Case(test.name, number, float(case.points), case.hidden, passed, words[:2000], trouble)
+
     names = Names(sandbox.open_test, limits)
     signal.signal(signal.SIGALRM, too_long)
     signal.setitimer(signal.ITIMER_REAL, limits.question + 1)
@@ -187,7 +191,7 @@ def grade(
     tests = {q: exception_test.ExceptionTestFile.from_string(text, q) for q, text in assignment.tests.items()}
     with Sandbox(cells, limits, isolation) as sandbox:
         tell({"begin": "notebook", "seconds": limits.notebook + 90 * (limits.restarts + 1)})
-        lost = start(sandbox)
+        lost, restarts = start(sandbox), 0
         tell({"errors": {str(i): what for i, what in sandbox.errors.items()}})
         for test in tests.values():
             for number, case in enumerate(test.test_cases):
@@ -196,7 +200,8 @@ def grade(
                     continue
                 tell({"begin": key, "seconds": limits.question + limits.notebook + 90})
                 if not lost and not sandbox.alive:  # a thread or a signal ended it after its last cell
-                    lost = start(sandbox)
+                    restarts += 1
+                    lost = start(sandbox) if restarts <= limits.restarts else "the process ended again and again"
                 if lost:
                     result = Case(test.name, number, float(case.points), case.hidden, False, lost.capitalize(), lost)
                 else:
