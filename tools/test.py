@@ -46,7 +46,7 @@ COURSE = [
 
 
 def units() -> bool:
-    apart = [f"--ignore=tests/test_{name}.py" for name in ("browser", "colab", "book")]
+    apart = [f"--ignore=tests/test_{name}.py" for name in ("browser", "colab", "colab_course", "book")]
     apart += [f"--ignore={path}" for path in COURSE]
     return pytest("units", "tests", "-n", WORKERS, "--dist", "worksteal", *apart)
 
@@ -56,6 +56,10 @@ def chapters() -> bool:
     good = pytest("chapters", "--nbval", "chapters", "-n", WORKERS, "--dist", "loadscope", "-p", "no:cacheprovider")
     del os.environ["TQDM_DISABLE"]
     return good
+
+
+def colab() -> bool:
+    return pytest("colab", "tests/test_colab.py", "tests/test_colab_course.py")
 
 
 STAGES: dict[str, Callable[[], bool]] = {
@@ -93,7 +97,7 @@ def main() -> None:
     if what == "all":
         for report in REPORTS.glob("*.xml"):
             report.unlink()
-    stages = STAGES if what == "all" else {"colab": lambda: pytest("colab", "tests/test_colab.py")} | STAGES
+    stages = STAGES if what == "all" else STAGES | {"colab": colab}
     for name, stage in stages.items():
         if what in ("all", name):
             begin = time.perf_counter()
