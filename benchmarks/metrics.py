@@ -16,6 +16,7 @@ import ctypes
 import json
 import platform
 import resource
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ncbook.collapse_speed import provenance
 from ncbook.metrics import NeuralCollapse, neural_collapse
 
 
@@ -184,7 +186,9 @@ def main() -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"\npeak memory of the process: {peak:.2f} GB")
     if given.out:
-        record = {"torch": torch.__version__, "threads": given.threads, "device": name, "load": load, "clock": clock}
+        origin = provenance("python benchmarks/metrics.py " + " ".join(sys.argv[1:]), given.device)
+        record = {"provenance": origin | {"data": "random normal features, seed 0, made in this script"}}
+        record |= {"threads": given.threads, "load": load, "clock": clock}
         given.out.write_text(json.dumps(record | {"problems": results}, indent=2) + "\n")
 
 
