@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 import yaml
+
 from conftest import ROOT
 
 HTML = ROOT / "_build" / "html"

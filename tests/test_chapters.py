@@ -4,6 +4,7 @@ import re
 
 import nbformat
 import pytest
+
 from conftest import ROOT
 from notebooks import clean
 from repository import SETUP_MARK, address, disagreements, setup_cell

@@ -4,13 +4,13 @@ import re
 import shutil
 
 import nbformat
-import notebooks
 import pytest
-import repository
-from conftest import ROOT
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 import build
+import notebooks
+import repository
+from conftest import ROOT
 
 
 def test_cleaning_keeps_text_and_drops_pictures_progress_and_widgets():

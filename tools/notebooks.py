@@ -20,6 +20,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+
 from repository import ROOT, address, setup_cell
 
 KEPT = ("text/plain",)
