@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+from assignments.grading import seal
 from assignments.grading.batch import Result, grade_all
 from assignments.grading.roster import collect, read_roster
 from assignments.grading.sandbox import best_isolation
@@ -174,6 +175,14 @@ for folder in {paths!r}:
     except OSError: pass
 answer = 7 if wrote else 0
 """
+OUTSIDE = [str(ROOT), str(ROOT / "ncbook"), "/", sys.prefix]
+
+
+def in_scratch(path: str) -> bool:
+    """Whether a path lies where a submission has an empty folder of its own instead (a clone in /tmp does)."""
+    return any(path == s or path.startswith(s + "/") for s in map(os.path.realpath, seal.SCRATCH))
+
+
 NETWORK = """
 import socket
 try: socket.create_connection(("127.0.0.1", {port}), timeout=1); answer = 7
@@ -275,7 +284,8 @@ CASES: dict[str, Submitted] = {
         SPY.format(paths=[str(ROOT / name) for name in ("assignments", "tests", "_build", ".git", "_static")]),
         without("q3"),
     ),
-    "writes outside": instead(WRITER.format(paths=[str(ROOT), str(ROOT / "ncbook"), "/", sys.prefix]), without("q3")),
+    "writes outside": instead(WRITER.format(paths=[p for p in OUTSIDE if not in_scratch(p)]), without("q3")),
+    "writes where it may": instead(WRITER.format(paths=[*OUTSIDE, "/tmp"]), ALL),
 }
 
 FILES: dict[str, tuple[bytes, str]] = {
@@ -371,6 +381,11 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
 
 def marks(result: Result) -> dict[str, float]:
     return {q: result.points(q) for q in ALL}
+
+
+def test_no_submission_left_a_file_outside(graded: dict[str, Result]) -> None:
+    assert graded["writes outside"].student and graded["writes where it may"].student
+    assert [p for p in [*OUTSIDE, "/tmp"] if (Path(p) / "student-was-here").exists()] == []
 
 
 @pytest.mark.parametrize("name", CASES)
