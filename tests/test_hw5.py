@@ -1,6 +1,5 @@
 """Assignment 5: the reference earns every mark, the untouched notebook none, wrong answers what they should."""
 
-import nbformat
 import pytest
 
 from assignments.grading.trial import Trial
@@ -198,14 +197,5 @@ def test_untouched_earns_nothing(trial):
 
 
 def test_each_wrong_answer_loses_its_marks(trial):
-    """Questions are graded apart, so the i-th wrong answer to each question goes into the i-th notebook."""
-    notebooks, expected = {}, {}
-    for name, (question, code, marks) in WRONG.items():
-        i = next(i for i in range(len(WRONG)) if question not in expected.get(i, {}))
-        notebook = notebooks.setdefault(i, trial.notebook())
-        check = f'grader.check("{question}")'
-        where = next(j for j, cell in enumerate(notebook.cells) if cell.source.strip() == check)
-        notebook.cells.insert(where, nbformat.v4.new_code_cell(f"# {name}\n{code}"))
-        expected.setdefault(i, {})[question] = marks
-    outcomes = trial.grade_notebooks({str(i): notebook for i, notebook in notebooks.items()})
-    assert {int(i): outcome.lost for i, outcome in outcomes.items()} == expected
+    lost, expected = trial.grade_packed(WRONG)
+    assert lost == expected
