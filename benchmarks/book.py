@@ -38,18 +38,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "book"
         shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
-        timed("cold: every chapter executed", "tools/build.py", cwd=copy)
-        timed("again: nothing changed", "tools/build.py", cwd=copy)
+        timed("cold: every chapter executed", "-m", "tools.build", cwd=copy)
+        timed("again: nothing changed", "-m", "tools.build", cwd=copy)
         chapter = copy / "chapters" / "02-simplex-etf.ipynb"
         notebook = nbformat.read(chapter, as_version=4)
         notebook.cells[0].source += "\n\nOne more sentence."
         nbformat.write(notebook, chapter)
-        timed("after an edit of one chapter's text", "tools/build.py", cwd=copy)
+        timed("after an edit of one chapter's text", "-m", "tools.build", cwd=copy)
         module = copy / "ncbook" / "sphere.py"
         module.write_text(module.read_text() + "\n# an edit\n")
-        timed("after an edit of ncbook.sphere", "tools/build.py", cwd=copy)
+        timed("after an edit of ncbook.sphere", "-m", "tools.build", cwd=copy)
         if "--tests" in sys.argv:
-            timed("make test", "tools/test.py", "all", cwd=copy)
+            timed("make test", "-m", "tools.stages", "all", cwd=copy)
 
 
 if __name__ == "__main__":

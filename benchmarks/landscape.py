@@ -1,6 +1,6 @@
 """Time and memory of the smallest curvature and the certificate, from a thousand to a million variables.
 
-    python benchmarks/landscape.py [--largest 1000000] [--repeat 3]
+    python benchmarks/ufm.py [--largest 1000000] [--repeat 3]
 
 Each size runs in a process of its own, so that its peak memory is its own. Three kinds of point: a super-class saddle,
 a global minimum and a random one, which is hardest for Lanczos.
@@ -28,18 +28,18 @@ def variables(size: tuple[int, int, int]) -> int:
 
 def measure(size: tuple[int, int, int], kind: str, what: str, repeat: int) -> dict[str, float]:
     """Return the best of ``repeat`` wall times in seconds and the peak memory that the call added, in MB."""
-    from ncbook import landscape
+    from ncbook import ufm
     from ncbook.ufm import UFM
 
     K, n, d = size
     problem = UFM(K, n, d, 5e-4, 5e-4)
     half = K // 2
     point = {
-        "saddle": lambda: landscape.superclass_saddle(problem, [range(half), range(half, K)]),
+        "saddle": lambda: ufm.superclass_saddle(problem, [range(half), range(half, K)]),
         "minimum": lambda: (lambda o: (o.W, o.H, o.b))(problem.optimum()),
         "random": lambda: problem.random_point(0, 0.05),
     }[kind]()
-    call: Callable = {"curvature": landscape.smallest_curvature, "certificate": landscape.certificate}[what]
+    call: Callable = {"curvature": ufm.smallest_curvature, "certificate": ufm.certificate}[what]
     small = UFM(2, 1, 2, 1e-2, 1e-2)
     call(small, *small.random_point())  # load what is loaded on first use
     before, times = _peak_mb(), []

@@ -21,7 +21,6 @@ from pathlib import Path
 import torch
 
 from ncbook import data, shallow
-from ncbook import orthogonal_data as od
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPE = {"epochs": 50, "batch_size": 1000, "learning_rate": 0.1}
@@ -46,7 +45,7 @@ def measure(folder: str, seed: int) -> dict[str, object]:
     trained = shallow.stochastic_gradient_descent(start, X, y, **RECIPE, seed=seed)
     seconds = time.perf_counter() - begin
     first = torch.cat([(y == k).nonzero()[:PER_CLASS, 0] for k in range(3)])
-    found = od.violations(X[first], y[first])
+    found = shallow.violations(X[first], y[first])
     return {
         "training_images": len(X),
         "pairs_of_wrong_sign": {"same_class": found.same, "different_class": found.different, "per_class": PER_CLASS},

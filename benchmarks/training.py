@@ -5,7 +5,7 @@
 
 ``speed`` trains ResNet18 both ways in one run, on the same images with the same batch size, crops and flips. The plain
 way is the one in most repositories: a ``DataLoader`` with workers that crop and flip PIL images, float32, one copy to
-the device a batch. The other is `ncbook.resumable`: data and augmentation on the device, and on a GPU bf16,
+the device a batch. The other is `ncbook.training.train`: data and augmentation on the device, and on a GPU bf16,
 ``channels_last`` and ``torch.compile`` (reported with and without each of them). ``ledger`` counts the bytes of a step
 and asks the allocator for its own peak; without a GPU there is only the count.
 """
@@ -29,11 +29,10 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset
 
 from ncbook import data, memory, models
-from ncbook.arms import digest
-from ncbook.collapse_speed import provenance
 from ncbook.data import ImageData
-from ncbook.resumable import Hardware, train
-from ncbook.training import Recipe
+from ncbook.experiments.memory_arms import digest
+from ncbook.experiments.provenance import provenance
+from ncbook.training import Hardware, Recipe, train
 
 
 class PILImages(Dataset[tuple[torch.Tensor, int]]):
@@ -88,7 +87,7 @@ def plain_loop(images: ImageData, model: torch.nn.Module, batch: int, epochs: in
 
 
 def this_loop(images: ImageData, model: models.FeatureClassifier, batch: int, epochs: int, hardware: Hardware) -> float:
-    """Train with ``ncbook.resumable`` and return its speed, the median over epochs."""
+    """Train with ``ncbook.training.train`` and return its speed, the median over epochs."""
     options: dict[str, Any] = {"augment": True, "measure_every": epochs, "progress": False}
     return train(model, images, Recipe(epochs, batch), hardware=hardware, **options).images_per_second
 

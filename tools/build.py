@@ -1,7 +1,7 @@
 """Build the book: execute what changed, side by side, then let Jupyter Book write the pages.
 
-    python tools/build.py [--strict]                      the whole book into _build/html
-    python tools/build.py --only NOTEBOOK … --out DIR     a look at single chapters, links to others left open
+    python -m tools.build [--strict]                      the whole book into _build/html
+    python -m tools.build --only NOTEBOOK … --out DIR     a look at single chapters, links to others left open
 
 Jupyter Book's own cache knows a notebook by its code cells alone. Here each chapter also has a key: a digest of the
 parts of ``ncbook`` it imports (with what those import) and of the locked requirements. A chapter whose key changed is
@@ -11,7 +11,6 @@ executed again.
 from __future__ import annotations
 
 import argparse
-import ast
 import hashlib
 import json
 import logging
@@ -28,6 +27,8 @@ import yaml
 from jupyter_cache import get_cache
 from jupyter_cache.executors import load_executor
 
+from tools import imports
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "ncbook"
 TIMEOUT = 600  # seconds a cell
@@ -42,47 +43,28 @@ UNWANTED = re.compile(
 )
 
 
-def imported(source: str) -> set[str]:
-    """Return the names of the ``ncbook`` modules that Python source imports."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and node.module == "ncbook":
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ncbook."):
-            names.add(node.module.split(".")[1])
-        elif isinstance(node, ast.Import):
-            names.update(a.name.split(".")[1] for a in node.names if a.name.startswith("ncbook."))
-    return {name for name in names if (PACKAGE / f"{name}.py").exists()}
-
-
-def closure(names: set[str]) -> set[str]:
-    """Return ``names`` with every ``ncbook`` module they import, directly or not."""
-    seen: set[str] = set()
-    todo = set(names)
-    while todo:
-        name = todo.pop()
-        seen.add(name)
-        todo |= imported((PACKAGE / f"{name}.py").read_text()) - seen
-    return seen
-
-
 def code_of(path: Path) -> str:
-    """Return a notebook's code, with shell and magic lines left out."""
+    """Return a notebook's code, with shell and magic lines turned into ``pass``."""
     cells = nbformat.read(path, as_version=4).cells
     lines = "\n".join(c.source for c in cells if c.cell_type == "code").splitlines()
-    return "\n".join("pass" if not l.strip() else l for l in lines if not l.lstrip().startswith(("%", "!")))
+    return "\n".join(re.sub(r"^(\s*)[%!].*$", r"\1pass", line) for line in lines)
+
+
+def inputs(path: Path) -> list[Path]:
+    """Return the files of the package that a chapter reaches when it runs, the face of each room among them."""
+    known = imports.modules(PACKAGE)
+    try:
+        names = imports.reached(imports.named_in(code_of(path), known), known)
+    except SyntaxError:  # code that plain Python cannot read: depend on the whole package
+        names = set(known)
+    return [known[name].path for name in sorted(names)]
 
 
 def key(path: Path) -> str:
     """Return the digest of everything a chapter's output depends on besides its own code."""
     digest = hashlib.sha256(sys.version.encode())
-    try:
-        names = closure(imported(code_of(path)))
-    except SyntaxError:  # code that plain Python cannot read: depend on the whole package
-        names = {p.stem for p in PACKAGE.glob("*.py")}
-    inputs = [PACKAGE / "__init__.py", *(PACKAGE / f"{n}.py" for n in sorted(names)), ROOT / "requirements.txt"]
-    for file in inputs:
-        digest.update(file.name.encode() + file.read_bytes())
+    for file in [*inputs(path), ROOT / "requirements.txt"]:
+        digest.update(file.relative_to(ROOT).as_posix().encode() + file.read_bytes())
     return digest.hexdigest()
 
 

@@ -1,7 +1,7 @@
 """Execute and clean the book's notebooks, or make one from a percent-format draft.
 
-    python tools/notebooks.py run [PATH …]          execute in place, then clean (make notebooks: all of them)
-    python tools/notebooks.py convert DRAFT OUT     percent-format text to a clean, unexecuted notebook
+    python -m tools.notebooks run [PATH …]          execute in place, then clean (make notebooks: all of them)
+    python -m tools.notebooks convert DRAFT OUT     percent-format text to a clean, unexecuted notebook
 
 A clean notebook stores what a reader should be able to compare, the text; pictures, HTML and widget state are made
 again wherever the notebook runs. Executing twice leaves no diff.
@@ -21,7 +21,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from repository import ROOT, address, setup_cell
+from tools.repository import ROOT, address, setup_cell
 
 KEPT = ("text/plain",)
 SETUP_LINE = re.compile(r"(?m)^# %% \[setup\].*$")

@@ -1,8 +1,8 @@
 """The repository's address: it stands in pyproject.toml and is written from there to every place that shows it.
 
-python tools/repository.py --write https://github.com/OWNER/NAME   (make repository URL=…)
-python tools/repository.py --check                                 lists every place that disagrees
-python tools/repository.py --setup-cell                            prints the notebooks' set-up cell
+python -m tools.repository --write https://github.com/OWNER/NAME   (make repository URL=…)
+python -m tools.repository --check                                 lists every place that disagrees
+python -m tools.repository --setup-cell                            prints the notebooks' set-up cell
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Take pictures of a built page: desktop and phone width, light and dark.
 
-python tools/screenshot.py _build/html/chapters/02-simplex-etf.html /tmp/look
+python -m tools.screenshot _build/html/chapters/02-simplex-etf.html /tmp/look
 """
 
 from __future__ import annotations

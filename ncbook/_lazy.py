@@ -1,0 +1,25 @@
+"""Names that a room's face offers but loads on first use, because what they need is heavy or optional."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+
+def lazily(room: str, files: dict[str, tuple[str, ...]]) -> Callable[[str], Any]:
+    """Return a module's ``__getattr__`` that imports ``room.file`` when one of its names is first asked for.
+
+    Args:
+        room: the module's ``__name__``.
+        files: the names that each file offers; a file with no names of its own is itself what is offered.
+    """
+    home = {name: file for file, names in files.items() for name in names or (file,)}
+
+    def load(name: str) -> Any:
+        if name not in home:
+            raise AttributeError(f"module {room!r} has no attribute {name!r}")
+        module = importlib.import_module(f"{room}.{home[name]}")
+        return module if name == home[name] and not files[name] else getattr(module, name)
+
+    return load

@@ -1,0 +1,30 @@
+"""What the chapters draw: one house style, `explore`, and one module a topic.
+
+The topics are this room's public names; each is loaded, and matplotlib with it, on first use:
+``from ncbook.figures import explore, landscape``.
+"""
+
+from typing import TYPE_CHECKING
+
+from ncbook._lazy import lazily
+from ncbook.figures.exploration import Exploration, explore
+
+if TYPE_CHECKING:
+    from ncbook.figures import free_features, landscape, measuring, memory, phenomenon, shallow, simplex, sphere, style
+
+__all__ = [
+    "Exploration",
+    "explore",
+    "free_features",
+    "landscape",
+    "measuring",
+    "memory",
+    "phenomenon",
+    "shallow",
+    "simplex",
+    "sphere",
+    "style",
+]
+
+_TOPICS = ("free_features", "landscape", "measuring", "memory", "phenomenon", "shallow", "simplex", "sphere", "style")
+__getattr__ = lazily(__name__, {topic: () for topic in _TOPICS})

@@ -1,0 +1,173 @@
+"""The house style of every drawing, and the drawings that more than one chapter uses.
+
+A drawing takes tensors or results and returns a matplotlib ``Figure`` that belongs to no global state: end a cell
+with it to show it, or hand the function to `explore`. The style is passed in, never set for the session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+import matplotlib
+import numpy as np
+from cycler import cycler
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# Okabe and Ito (2008): told apart by readers with any common colour vision; black last, yellow left out (too pale).
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+GREY = "#7F7F7F"
+DIVERGING = "RdBu_r"  # for cosines and other signed quantities, always symmetric about 0
+SEQUENTIAL = "viridis"
+
+STYLE: Any = {  # Any: matplotlib types the keys one by one
+    "font.size": 11,
+    "axes.titlesize": 11,
+    "axes.labelsize": 11,
+    "xtick.labelsize": 10,
+    "ytick.labelsize": 10,
+    "legend.fontsize": 10,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#E5E5E5",
+    "grid.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "axes.prop_cycle": cycler(color=COLORS),
+    "lines.linewidth": 2.0,
+    "figure.dpi": 144,
+    "figure.facecolor": "white",
+    "axes.facecolor": "white",
+    "mathtext.fontset": "cm",
+    "svg.hashsalt": "ncbook",
+}
+
+
+def house_style(draw: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a drawing so that all of it happens in the house style and none of the style stays behind."""
+
+    @wraps(draw)
+    def styled(*args: P.args, **kwargs: P.kwargs) -> R:
+        with matplotlib.rc_context(STYLE):
+            return draw(*args, **kwargs)
+
+    return styled
+
+
+@house_style
+def new(width: float = 6.4, height: float = 3.8, rows: int = 1, cols: int = 1, **options: Any) -> tuple[Figure, Any]:
+    """Return a figure and its axes in the house style.
+
+    Args:
+        width, height: in inches; 7 wide at most, so that text stays legible on a phone.
+        rows, cols: the grid of axes; an array of axes comes back where there is more than one.
+        options: passed to ``Figure.subplots`` (``subplot_kw``, ``sharex``, ``width_ratios`` …).
+
+    Raises:
+        ValueError: if ``width`` is more than 7 inches.
+    """
+    if width > 7:
+        raise ValueError(f"width must be at most 7 inches, got {width}")
+    fig = plt.figure(figsize=(width, height), layout="constrained")
+    # Closed at once: pyplot then keeps no reference, and a notebook shows the figure once, where the cell ends.
+    plt.close(fig)
+    return fig, fig.subplots(rows, cols, **options)
+
+
+@house_style
+def curves(
+    x: Sequence[float] | np.ndarray,
+    ys: Mapping[str, Sequence[float] | np.ndarray],
+    *,
+    xlabel: str,
+    ylabel: str,
+    logx: bool = False,
+    logy: bool = False,
+    mark: float | None = None,
+    mark_label: str = "",
+    width: float = 6.4,
+    height: float = 3.8,
+) -> Figure:
+    """Draw one line for each entry of ``ys`` over ``x``, each named at its right end.
+
+    Args:
+        x: positions (T,). ys: name to values (T,).
+        xlabel, ylabel: with units. logx, logy: logarithmic axes.
+        mark: a position on the x axis to mark with a dashed line, named ``mark_label``.
+    """
+    fig, ax = new(width, height)
+    styles = ("-", "--", "-.", ":")
+    for i, (name, y) in enumerate(ys.items()):
+        ax.plot(x, y, styles[i % len(styles)], color=COLORS[i % len(COLORS)], label=name)
+    if mark is not None:
+        ax.axvline(mark, color=GREY, linestyle="--", linewidth=1.2)
+        ax.annotate(
+            mark_label, (mark, 1.0), xycoords=("data", "axes fraction"), xytext=(4, -4),
+            textcoords="offset points", va="top", color=GREY,
+        )  # fmt: skip
+    ax.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if logx else "linear", yscale="log" if logy else "linear")
+    if len(ys) > 1:
+        ax.legend(loc="best")
+    return fig
+
+
+@house_style
+def heat_map(
+    matrix: Any,
+    *,
+    title: str = "",
+    limit: float | None = None,
+    ticks: Sequence[str] | None = None,
+    width: float = 4.4,
+    height: float = 3.8,
+    values: bool | None = None,
+) -> Figure:
+    """Draw a signed matrix on a diverging scale symmetric about zero, with its values written in when it is small.
+
+    Args:
+        matrix: (R, C) array or tensor. limit: the scale runs from ``-limit`` to ``limit`` (the largest entry).
+        ticks: names for rows and columns. values: write each entry in (by default up to 6 x 6).
+    """
+    fig, ax = new(width, height)
+    draw_heat_map(ax, matrix, limit=limit, ticks=ticks, values=values)
+    ax.set_title(title)
+    fig.colorbar(ax.images[0], ax=ax, shrink=0.9)
+    return fig
+
+
+def draw_heat_map(
+    ax: Axes,
+    matrix: Any,
+    *,
+    limit: float | None = None,
+    ticks: Sequence[str] | None = None,
+    values: bool | None = None,
+) -> None:
+    """Draw the heat map of `heat_map` into existing axes, without a colour bar."""
+    m = np.asarray(matrix, dtype=float)
+    top = float(np.abs(m).max()) or 1.0 if limit is None else limit
+    ax.imshow(m, cmap=DIVERGING, vmin=-top, vmax=top)
+    ax.grid(False)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    names = [str(i) for i in range(max(m.shape))] if ticks is None else list(ticks)
+    ax.set_xticks(range(m.shape[1]), names[: m.shape[1]])
+    ax.set_yticks(range(m.shape[0]), names[: m.shape[0]])
+    if values or (values is None and max(m.shape) <= 6):
+        for (i, j), v in np.ndenumerate(m):
+            ax.text(
+                j,
+                i,
+                f"{v:.2f}",
+                ha="center",
+                va="center",
+                fontsize=10,
+                color="white" if abs(v) > 0.6 * top else "black",
+            )

@@ -1,0 +1,28 @@
+"""Neural collapse, measured: NC1-NC4 and their relatives, for features in memory, as a stream, or of a whole network.
+
+`neural_collapse` reads features that are at hand, `NeuralCollapse` takes them batch by batch, on one process or many,
+`measure` runs a network over its data; all return a `NeuralCollapseReport`, whose docstring defines every quantity.
+`python -m ncbook.metrics` measures saved arrays.
+"""
+
+from typing import TYPE_CHECKING
+
+from ncbook._lazy import lazily
+from ncbook.metrics.in_memory import neural_collapse
+from ncbook.metrics.network import find_classifier, measure
+from ncbook.metrics.reports import NeuralCollapseReport
+
+if TYPE_CHECKING:
+    from ncbook.metrics.saved_arrays import main
+    from ncbook.metrics.stream import NeuralCollapse
+
+__all__ = [
+    "NeuralCollapse",
+    "NeuralCollapseReport",
+    "find_classifier",
+    "main",
+    "measure",
+    "neural_collapse",
+]
+
+__getattr__ = lazily(__name__, {"saved_arrays": ("main",), "stream": ("NeuralCollapse",)})

@@ -1,0 +1,269 @@
+"""What collapse is computed from: class counts, means and scatters, read from features in two passes.
+
+Everything is accumulated in float64 about a reference point near the data, so neither a low-precision input nor a
+large common offset costs digits, and no ``d x d`` matrix is formed. `ncbook.metrics` turns the result into NC1-NC4.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ncbook.metrics.unit_rows import deviations, unit_rows
+
+Averaging = Literal["class", "sample"]
+# 512 KB of float64 a block: it stays in a core's own cache while a dozen operations pass over it.
+BLOCK_ENTRIES = 2**16
+EPS = torch.finfo(torch.float64).eps
+
+
+@dataclass(frozen=True)
+class Moments:
+    """First and second moments of labelled features, class by class, in float64.
+
+    Each class mean is a reference point near the class plus an offset. The offset of a collapsed class is tiny and
+    keeps its digits, however far the class lies from the origin.
+    """
+
+    counts: Tensor  # (K,) samples a class
+    references: Tensor  # (K, d) a point near each class
+    offsets: Tensor  # (K, d) class mean minus reference
+    scatters: Tensor  # (K,) sum over the class of || h - class mean ||^2
+    direction_counts: Tensor  # (K,) samples a class that are not zero, so have a direction
+    direction_scatters: Tensor  # (K,) sum over the class of || h/||h|| - its class mean ||^2
+
+    def class_weights(self, averaging: Averaging) -> Tensor:
+        """Return (K,) weights that sum to 1: equal, or by class size."""
+        if averaging == "class":
+            return torch.full_like(self.scatters, 1 / len(self.counts))
+        return self.counts / self.counts.sum()
+
+    @property
+    def means(self) -> Tensor:
+        """The class means (K, d)."""
+        return self.references + self.offsets
+
+    def centred(self, averaging: Averaging) -> Tensor:
+        """Return the class means (K, d) minus the global mean, free of a common offset's round-off."""
+        relative = (self.references - self.references[0]) + self.offsets
+        return relative - self.class_weights(averaging) @ relative
+
+    def global_mean(self, averaging: Averaging) -> Tensor:
+        """Return the global mean (d,)."""
+        return self.class_weights(averaging) @ self.means
+
+    @property
+    def spread(self) -> float:
+        """Root-mean-square distance of the features from their mean, the scale of round-off."""
+        total = self.scatters.sum() + self.counts @ row_squares(self.centred("sample"))
+        return math.sqrt(float(total / self.counts.sum()))
+
+
+def averaging(name: str, value: str) -> Averaging:
+    """Return ``value`` if it is "class" or "sample", or raise ``ValueError``."""
+    if value == "class":
+        return "class"
+    if value == "sample":
+        return "sample"
+    raise ValueError(f"{name} must be 'class' or 'sample', got {value!r}")
+
+
+def feature_matrix(features: Tensor, feature_dim: int | None = None) -> Tensor:
+    """Return ``features`` detached, after checking that it is a real floating matrix (finiteness is seen on reading).
+
+    Raises:
+        ValueError: if it is not a floating tensor of shape (N, d) with N >= 1 and d >= 1.
+    """
+    if not isinstance(features, Tensor) or features.ndim != 2 or not features.is_floating_point():
+        came = f"{tuple(features.shape)} {features.dtype}" if isinstance(features, Tensor) else type(features).__name__
+        raise ValueError(f"features must be a floating tensor of shape (N, d), got {came}")
+    if 0 in features.shape or (feature_dim is not None and features.shape[1] != feature_dim):
+        expected = "d >= 1" if feature_dim is None else f"d = {feature_dim}"
+        raise ValueError(f"features must be (N, d) with N >= 1 and {expected}, got {tuple(features.shape)}")
+    # MPS has no float64: the work is then done on the CPU.
+    return features.detach().to("cpu") if features.device.type == "mps" else features.detach()
+
+
+def blocks(features: Tensor, labels: Tensor, at_least: int = 32) -> Iterator[tuple[Tensor, Tensor, int]]:
+    """Yield (rows in float64, their labels, index of the first row), a cacheful at a time."""
+    size = max(at_least, BLOCK_ENTRIES // features.shape[1])
+    if features.device.type != "cpu":
+        size *= 64
+    for start in range(0, len(features), size):
+        rows = features[start : start + size]
+        yield rows.to(torch.float64, copy=True), labels[start : start + size], start
+
+
+def add_by_class(sums: Tensor, rows: Tensor, labels: Tensor) -> Tensor:
+    """Add each row to the row of ``sums`` (K, d) that its label names, in place."""
+    # scatter_add_ with an expanded index takes PyTorch's parallel path over sorted rows; index_add_ does not.
+    return sums.scatter_add_(0, labels[:, None].expand_as(rows), rows)
+
+
+def check_classes(counts: Tensor) -> None:
+    """Raise ``ValueError`` naming the first class without samples, if there is one."""
+    empty = (counts == 0).nonzero()
+    if len(empty):
+        raise ValueError(
+            f"labels must hold at least one sample of every class, got none of class {int(empty[0])}"
+            f" among {len(counts)} classes"
+        )
+
+
+def first_samples(labels: Tensor, num_classes: int) -> Tensor:
+    """Return the index of the first sample of each class (K,); ``len(labels)`` for a class without any."""
+    index = torch.arange(len(labels), device=labels.device)
+    return torch.full((num_classes,), len(labels), device=labels.device).scatter_reduce(0, labels, index, "amin")
+
+
+@dataclass(frozen=True)
+class FirstRead:
+    """What a first look tells; the scatters are only estimates, until `second_read`."""
+
+    moments: Moments
+    direction_means: Tensor  # (K, d) class means of h / ||h||
+
+
+def first_read(features: Tensor, labels: Tensor, num_classes: int) -> FirstRead:
+    """Read the features once: counts, means, directions."""
+    counts = torch.bincount(labels, minlength=num_classes).double()
+    check_classes(counts)
+    reference = features[0].double()  # any point near the data removes a common offset
+    sums = torch.zeros(num_classes, len(reference), dtype=torch.float64, device=features.device)
+    unit_sums = torch.zeros_like(sums)
+    unit_counts, squares = torch.zeros_like(counts), torch.zeros_like(counts)
+    for rows, of, start in blocks(features, labels):
+        units, nonzero = unit_rows(rows, start)
+        add_by_class(unit_sums, units, of)
+        unit_counts += torch.bincount(of, weights=nonzero.double(), minlength=num_classes)
+        rows -= reference
+        add_by_class(sums, rows, of)
+        squares += torch.bincount(of, weights=row_squares(rows), minlength=num_classes)
+    offsets, unit_means = sums / counts[:, None], unit_sums / unit_counts.clamp_min(1)[:, None]
+    scatters = (squares - counts * row_squares(offsets)).clamp_min(0)
+    unit_scatters = (unit_counts * (1 - row_squares(unit_means))).clamp_min(0)
+    references = reference.expand_as(offsets)
+    return FirstRead(Moments(counts, references, offsets, scatters, unit_counts, unit_scatters), unit_means)
+
+
+@dataclass(frozen=True)
+class Whitener:
+    """The map ``T`` with ``T' T`` the pseudo-inverse of the between-class covariance ``Sigma_B``."""
+
+    matrix: Tensor  # (rank, d)
+    singular_values: Tensor  # (min(K - 1, d),) descending, of the weighted, centred class means
+    rank: int  # how many of them stand above round-off
+
+
+def whitener(moments: Moments, between: Averaging) -> Whitener:
+    """Factor the pseudo-inverse of ``Sigma_B`` from a thin SVD of the centred class means.
+
+    The centred means are linearly dependent by construction, so of their K singular values one is zero in exact
+    arithmetic and round-off in ours. It is left out because of that, not because a cut-off happens to catch it:
+    a cut-off that misses it divides by round-off.
+    """
+    weights = moments.class_weights(between)
+    M = weights.sqrt()[:, None] * moments.centred(between)
+    K, d = M.shape
+    # QR first: the SVD of the small triangular factor is several times faster than that of the (K, d) matrix.
+    if d >= K:
+        basis, triangle = torch.linalg.qr(M.T)
+        left, singular_values, _ = torch.linalg.svd(triangle)
+        right = (basis @ left).T
+    else:
+        _, triangle = torch.linalg.qr(M)
+        _, singular_values, right = torch.linalg.svd(triangle)
+    singular_values = singular_values[: min(K - 1, d)]
+    rank = int((singular_values > EPS * max(K, d) * moments.spread).sum())
+    return Whitener(right[:rank] / singular_values[:rank, None], singular_values, rank)
+
+
+@dataclass(frozen=True)
+class SecondRead:
+    """What a second look at each sample tells; counts are class by class (K,), ``None`` where nobody looked."""
+
+    moments: Moments  # with exact scatters
+    whitened: float  # average, as the variance within classes, of || T (h - class mean) ||^2
+    nearest: Tensor | None  # samples whose nearest class mean is their own class's
+    right: Tensor | None  # samples whose classifier output is their class
+    agreeing: Tensor | None  # samples whose classifier output is the class of the nearest class mean
+
+
+def second_read(
+    features: Tensor,
+    labels: Tensor,
+    read: FirstRead,
+    T: Tensor,
+    within: Averaging,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+) -> SecondRead:
+    """Read the features again, about the class means of the first read."""
+    first, K = read.moments, len(read.moments.counts)
+    means, zeros = first.means, torch.zeros_like(first.counts)
+    # 1 - ||mean direction||^2 keeps 11 digits until it is this small; only tighter classes need their residuals.
+    tight = first.direction_scatters < 1e-5 * first.direction_counts
+    axes, turns = torch.nn.functional.normalize(read.direction_means, dim=1), torch.zeros_like(means)
+    residual_sums = torch.zeros_like(means)
+    scatters, whitened, directions, nearest, right, agreeing = (zeros.clone() for _ in range(6))
+    # A large T is read once for every block: larger blocks then.
+    for rows, of, _ in blocks(features, labels, 1024 if len(T) > 100 else 32):
+        if bool(tight.any()):
+            mine = (tight[of] & rows.any(1)).nonzero()[:, 0]
+            off = deviations(rows[mine], axes[of[mine]])
+            add_by_class(turns, off, of[mine])
+            directions += torch.bincount(of[mine], weights=row_squares(off), minlength=K)
+        if weight is not None:
+            hits = _decisions(rows, of, means, weight, bias)
+            for total, hit in zip((nearest, right, agreeing), hits):
+                total += torch.bincount(of, weights=hit.double(), minlength=K)
+        rows -= means[of]
+        add_by_class(residual_sums, rows, of)
+        scatters += torch.bincount(of, weights=row_squares(rows), minlength=K)
+        # T first: for few classes the product is twice as quick this way round.
+        whitened += torch.bincount(of, weights=row_squares((T @ rows.T).T), minlength=K)
+    # The residuals of a rounded mean do not sum to zero; their mean corrects it, and all that was summed about it.
+    scatters -= row_squares(residual_sums) / first.counts
+    whitened -= row_squares(residual_sums @ T.T) / first.counts
+    directions -= row_squares(turns) / first.direction_counts.clamp_min(1)
+    # One sample has no scatter: exactly zero, not round-off. Nor can a sum of squares be negative.
+    several = first.counts > 1
+    directions = torch.where(tight, directions.clamp_min(0), first.direction_scatters)
+    exact = replace(
+        first,
+        references=means,
+        offsets=residual_sums / first.counts[:, None],
+        scatters=scatters.clamp_min(0) * several,
+        direction_scatters=directions * (first.direction_counts > 1),
+    )
+    mean_whitened = float(exact.class_weights(within) @ (whitened.clamp_min(0) * several / exact.counts))
+    if weight is None:
+        return SecondRead(exact, mean_whitened, None, None, None)
+    return SecondRead(exact, mean_whitened, nearest, right, agreeing)
+
+
+def _decisions(
+    rows: Tensor, of: Tensor, means: Tensor, weight: Tensor, bias: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return three masks: nearest mean right, classifier right, classifier agrees with the nearest mean."""
+    nearest, logits = nearest_mean(rows, means), rows @ weight.T
+    chosen = (logits if bias is None else logits + bias).argmax(1)
+    return nearest == of, chosen == of, chosen == nearest
+
+
+def nearest_mean(rows: Tensor, means: Tensor) -> Tensor:
+    """Return the index of the nearest of the ``means`` (K, d) to each row; the first of equally near ones."""
+    centre = means.mean(0)
+    centred = means - centre
+    # ||h - m||^2 = ||h||^2 - 2 <h, m> + ||m||^2, about the centre so that an offset costs no digits.
+    return torch.addmm(-row_squares(centred) / 2, rows - centre, centred.T).argmax(1)
+
+
+def row_squares(rows: Tensor) -> Tensor:
+    """Return the squared norm of each row."""
+    return torch.linalg.vector_norm(rows, dim=-1).square()

@@ -1,0 +1,265 @@
+"""The report on neural collapse: every published quantity, named apart, from the moments that were measured.
+
+Papers use one name for several things and several names for one. Here each quantity has its own field, with its
+formula and its source. `ncbook.metrics` is the way in; this is where its two forms end.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ncbook import checks, etf
+from ncbook.metrics.class_moments import Averaging, Moments, SecondRead, Whitener, row_squares
+
+
+@dataclass(frozen=True)
+class NeuralCollapseReport:
+    """How collapsed a set of labelled features is, and what was measured.
+
+    Notation: ``h`` a feature, ``mu_k`` a class mean, ``mu_G`` the global mean, ``Sigma_W`` the covariance within
+    classes, ``Sigma_B`` that of the class means, ``m_k = mu_k - mu_G``, ``w_k, b_k`` the classifier's rows and bias,
+    ``M`` and ``W`` the matrices of the ``m_k`` and ``w_k``. What the averages run over is in ``within`` and
+    ``between``. All but NC4 and the accuracies are zero at perfect collapse unless said otherwise. A quantity that
+    needs a classifier is ``None`` without one; a quantity that is not defined (0/0) is ``nan``.
+
+    Attributes:
+        nc1: ``tr(Sigma_W pinv(Sigma_B)) / K``, Papyan et al. (2020). ``inf`` if all class means coincide; ``nan`` if
+            no class has two samples.
+        nc1_trace_quotient: ``tr(Sigma_W) / tr(Sigma_B)``, Hui, Belkin and Nakkiran (2022); no inverse, so it is
+            never large only because two class means are close. ``inf`` and ``nan`` as for ``nc1``.
+        cdnv: class-distance normalised variance, the mean over pairs of classes of
+            ``(v_j + v_k) / (2 ||mu_j - mu_k||^2)`` with ``v_k`` the mean of ``||h - mu_k||^2`` over the class,
+            Galanti et al. (2022). ``inf`` if two class means coincide.
+        directional_nc1: one minus the mean cosine between two features of a class, drawn with replacement: the
+            variance within classes of ``h / ||h||``. In [0, 1]; zero exactly where every class lies on a ray from
+            the origin, whatever the lengths. Zero features have no direction and are left out.
+        nc2_means: distance of ``M M'`` from a simplex ETF's Gram matrix, both normalised: `etf.etf_distance`,
+            Zhu et al. (2021).
+        nc2_weight: the same of the classifier's rows as they are, not centred.
+        equinorm_means: standard deviation over mean of the ``||m_k||``, Papyan et al. (2020).
+        equinorm_weight: the same of the ``||w_k||``.
+        equiangularity_means: standard deviation of the cosines between different ``m_k``, Papyan et al. (2020).
+        equiangularity_weight: the same of the ``w_k``.
+        max_angle_means: mean of ``|cosine + 1/(K - 1)|`` over pairs of ``m_k``, Papyan et al. (2020).
+        max_angle_weight: the same of the ``w_k``.
+        nc3: self-duality, ``|| W/||W||_F - M/||M||_F ||_F``, between 0 and 2, Papyan et al. (2020).
+        nc3_product: ``|| W M'/||W M'||_F - (I - 1 1'/K)/sqrt(K - 1) ||_F``, Zhu et al. (2021).
+        nc4: share of samples for which the classifier, bias included, decides as the nearest class mean does, in
+            [0, 1] and one at collapse, Papyan et al. (2020). ``None`` where the features were read only once.
+        bias_collapse: ``||b + W mu_G||``, called NC4 by some; in units of a logit. A missing bias counts as zero.
+        accuracy: share of samples the classifier gets right.
+        nearest_mean_accuracy: share of samples nearest to the mean of their own class; ``None`` as ``nc4``.
+        effective_rank: ``exp`` of the entropy of the normalised singular values of ``M`` (rows weighted as
+            in ``Sigma_B``), between 1 and K - 1, and K - 1 at a simplex ETF, Roy and Vetterli (2007).
+        between_rank: numerical rank of ``Sigma_B``, at most ``min(K - 1, d)``. A smaller value says that class means
+            are affinely dependent; ``nc1`` then ignores the directions in which they do not differ.
+        between_condition: largest over smallest retained singular value of ``M``: how much ``nc1`` can amplify.
+        num_samples: N.
+        num_classes: K.
+        feature_dim: d.
+        smallest_class: samples in the smallest class.
+        largest_class: samples in the largest class.
+        within: what the averages within classes (``Sigma_W``, ``directional_nc1``, ``nc4``, accuracies) run over.
+        between: what ``mu_G`` and ``Sigma_B`` average over.
+    """
+
+    nc1: float
+    nc1_trace_quotient: float
+    cdnv: float
+    directional_nc1: float
+    nc2_means: float
+    nc2_weight: float | None
+    equinorm_means: float
+    equinorm_weight: float | None
+    equiangularity_means: float
+    equiangularity_weight: float | None
+    max_angle_means: float
+    max_angle_weight: float | None
+    nc3: float | None
+    nc3_product: float | None
+    nc4: float | None
+    bias_collapse: float | None
+    accuracy: float | None
+    nearest_mean_accuracy: float | None
+    effective_rank: float
+    between_rank: int
+    between_condition: float
+    num_samples: int
+    num_classes: int
+    feature_dim: int
+    smallest_class: int
+    largest_class: int
+    within: Averaging
+    between: Averaging
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as a plain dictionary, in order."""
+        return dataclasses.asdict(self)
+
+    def __str__(self) -> str:
+        """Return a table, one line a field, four significant digits."""
+        lines = []
+        for name, value in self.as_dict().items():
+            shown = "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+            lines.append(f"{name:<22} {shown}")
+        return "\n".join(lines)
+
+
+def classifier_arguments(
+    weight: Tensor | None,
+    bias: Tensor | None,
+    feature_dim: int,
+    device: torch.device,
+    num_classes: int | None = None,
+) -> tuple[Tensor | None, Tensor | None]:
+    """Return ``weight`` (K, d) and ``bias`` (K,) checked, in float64 on ``device``.
+
+    Raises:
+        ValueError: for another shape, a non-finite entry, or a bias without a weight.
+    """
+    if weight is None:
+        if bias is not None:
+            raise ValueError("bias must come with a weight, got a bias and no weight")
+        return None, None
+    W = checks.tensor("weight", weight, "K, d", K=num_classes, d=feature_dim).detach().cpu().double().to(device)
+    if bias is None:
+        return W, None
+    return W, checks.tensor("bias", bias, "K", K=len(W)).detach().cpu().double().to(device)
+
+
+def report(
+    read: SecondRead,
+    between_map: Whitener,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    within: Averaging,
+    between: Averaging,
+) -> NeuralCollapseReport:
+    """Turn what was read into the report; `neural_collapse` and the stream both end here."""
+    moments = read.moments
+    counts, K = moments.counts, len(moments.counts)
+    centred, mean = moments.centred(between), moments.global_mean(between)
+    frame = _frame(centred, between_map.rank > 0)
+    singular = between_map.singular_values[: between_map.rank]
+    nc3, nc3_product = _duality(centred, between_map.rank > 0, weight)
+    W = _frame(weight, bool(weight.any())) if weight is not None else dict.fromkeys(frame)
+    return NeuralCollapseReport(
+        **_variability(read, between_map, within, between),
+        nc2_means=frame["nc2"],
+        nc2_weight=W["nc2"],
+        equinorm_means=frame["equinorm"],
+        equinorm_weight=W["equinorm"],
+        equiangularity_means=frame["equiangularity"],
+        equiangularity_weight=W["equiangularity"],
+        max_angle_means=frame["max_angle"],
+        max_angle_weight=W["max_angle"],
+        nc3=nc3,
+        nc3_product=nc3_product,
+        nc4=_share(read.agreeing, counts, within),
+        bias_collapse=None if weight is None else _norm(weight @ mean + (0 if bias is None else bias)),
+        accuracy=_share(read.right, counts, within),
+        nearest_mean_accuracy=_share(read.nearest, counts, within),
+        effective_rank=_effective_rank(singular),
+        between_rank=between_map.rank,
+        between_condition=float(singular[0] / singular[-1]) if len(singular) else math.nan,
+        num_samples=int(counts.sum()),
+        num_classes=K,
+        feature_dim=moments.offsets.shape[1],
+        smallest_class=int(counts.min()),
+        largest_class=int(counts.max()),
+        within=within,
+        between=between,
+    )
+
+
+def _variability(read: SecondRead, between_map: Whitener, within: Averaging, between: Averaging) -> dict[str, float]:
+    """NC1 in its four forms."""
+    moments = read.moments
+    counts, weights = moments.counts, moments.class_weights(within)
+    if float(counts.max()) < 2:  # no class has two samples: the variance within classes was not observed
+        return dict.fromkeys(("nc1", "nc1_trace_quotient", "cdnv", "directional_nc1"), math.nan)
+    within_trace = float(weights @ (moments.scatters / counts))
+    collapsed = between_map.rank == 0
+    none = math.nan if within_trace == 0 else math.inf
+    between_trace = float(moments.class_weights(between) @ row_squares(moments.centred(between)))
+    turns, sizes = moments.direction_scatters, moments.direction_counts
+    directional = turns.sum() / sizes.sum() if within == "sample" else (turns / sizes)[sizes > 0].mean()
+    return {
+        "nc1": none if collapsed else read.whitened / len(counts),
+        "nc1_trace_quotient": none if collapsed else within_trace / between_trace,
+        "cdnv": none if collapsed else _cdnv(moments),
+        "directional_nc1": float(directional),
+    }
+
+
+def _cdnv(moments: Moments) -> float:
+    """Mean over pairs of classes of the class-distance normalised variance, some hundred rows of pairs at a time."""
+    means, variances = moments.centred("class"), moments.scatters / moments.counts
+    K, norms = len(means), row_squares(means)
+    total = 0.0
+    for start in range(0, K, 512):
+        some = means[start : start + 512]
+        scale = norms[start : start + 512, None] + norms
+        squares = torch.addmm(scale, some, means.T, alpha=-2)
+        # The difference of two close means loses its digits in the product: take it first there.
+        for pairs in (squares < 1e-5 * scale).nonzero().split(4096):
+            i, j = pairs.unbind(1)
+            squares[i, j] = row_squares(some[i] - means[j])
+        index = torch.arange(len(some), device=means.device)
+        squares[index, start + index] = math.inf  # a class is no pair with itself
+        total += float(((variances[start : start + 512, None] + variances) / (2 * squares)).sum())
+    return total / (K * (K - 1))
+
+
+def _frame(vectors: Tensor, defined: bool) -> dict[str, float]:
+    """NC2 of a set of vectors (K, d): distance to an ETF, equal norms, equal angles, largest angles."""
+    K = len(vectors)
+    norms = torch.linalg.vector_norm(vectors, dim=1)
+    if not defined:
+        return dict.fromkeys(("nc2", "equinorm", "equiangularity", "max_angle"), math.nan)
+    different = ~torch.eye(K, dtype=torch.bool, device=vectors.device)
+    units = vectors / norms[:, None]  # a zero vector gives nan: its angles are not defined
+    cosines = (units @ units.T)[different]
+    return {
+        "nc2": etf.etf_distance(vectors),
+        "equinorm": float(norms.std(correction=0) / norms.mean()),
+        "equiangularity": float(cosines.std(correction=0)),
+        "max_angle": float((cosines + 1 / (K - 1)).abs().mean()),
+    }
+
+
+def _duality(centred: Tensor, defined: bool, weight: Tensor | None) -> tuple[float | None, float | None]:
+    """NC3 in its two forms."""
+    if weight is None:
+        return None, None
+    if not defined or not bool(weight.any()):
+        return math.nan, math.nan
+    K, product = len(weight), weight @ centred.T
+    target = (torch.eye(K, dtype=weight.dtype, device=weight.device) - 1 / K) / math.sqrt(K - 1)
+    return (
+        _norm(weight / _norm(weight) - centred / _norm(centred)),
+        _norm(product / _norm(product) - target) if bool(product.any()) else math.nan,
+    )
+
+
+def _share(hits: Tensor | None, counts: Tensor, within: Averaging) -> float | None:
+    if hits is None:
+        return None
+    return float(hits.sum() / counts.sum()) if within == "sample" else float((hits / counts).mean())
+
+
+def _norm(tensor: Tensor) -> float:
+    return float(torch.linalg.vector_norm(tensor))
+
+
+def _effective_rank(singular_values: Tensor) -> float:
+    if len(singular_values) == 0:
+        return math.nan
+    shares = singular_values / singular_values.sum()
+    return math.exp(float(torch.special.entr(shares).sum()))

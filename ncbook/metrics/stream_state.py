@@ -1,0 +1,88 @@
+"""The state of the stream: named parts of one vector, and how the states of disjoint samples merge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ncbook.metrics.class_moments import row_squares
+
+SUMS = ("counts", "direction_counts", "scatters", "direction_scatters", "judged", "right", "nearest", "agreeing")
+PANELS = 4  # of columns of the scatter matrix; only those on and above the diagonal are updated
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Named views into one packed state vector, so that torchmetrics reduces all of it with one function."""
+
+    counts: Tensor  # (K,)
+    direction_counts: Tensor  # (K,) samples that are not zero
+    scatters: Tensor  # (K,) sums of || h - class mean ||^2
+    direction_scatters: Tensor  # (K,) sums of || h/||h|| - its class mean ||^2
+    judged: Tensor  # (K,) samples that came with logits
+    right: Tensor  # (K,) of those, samples the classifier got right
+    nearest: Tensor  # (K,) samples nearest to the given mean of their own class
+    agreeing: Tensor  # (K,) samples whose classifier decision is the class of the nearest given mean
+    references: Tensor  # (K, d) the first sample of each class
+    offsets: Tensor  # (K, d) class mean minus reference
+    direction_offsets: Tensor  # (K, d) class mean of h/||h||, minus the direction of the reference
+    scatter: Tensor  # (d, d) scatter within classes; only panels on and above the diagonal are kept
+
+    @staticmethod
+    def size(num_classes: int, feature_dim: int) -> int:
+        """Return the length of the packed vector."""
+        return 8 * num_classes + feature_dim * (3 * num_classes + feature_dim)
+
+    @classmethod
+    def of(cls, packed: Tensor, num_classes: int, feature_dim: int) -> Parts:
+        """Return views into ``packed``."""
+        K, d = num_classes, feature_dim
+        shapes = [(K,)] * 8 + [(K, d)] * 3 + [(d, d)]
+        lengths = [torch.Size(shape).numel() for shape in shapes]
+        return cls(*(part.view(shape) for part, shape in zip(packed.split(lengths), shapes)))
+
+
+def add_gram(scatter: Tensor, rows: Tensor) -> None:
+    """Add ``rows' rows`` to ``scatter`` in place, on and above the diagonal panels: 5/8 of the product."""
+    width = max(64, -(-len(scatter) // PANELS))
+    for start in range(0, len(scatter), width):
+        stop = start + width
+        scatter[start:stop, start:].addmm_(rows[:, start:stop].T, rows[:, start:])
+
+
+def merge(stacked: Tensor, num_classes: int, feature_dim: int, row_scales: Tensor | None = None) -> Tensor:
+    """Merge packed states (P, L) of disjoint samples into the packed state (L,) of their union.
+
+    With ``delta_p`` a part's class mean minus the merged one, the merged scatter is
+    ``sum_p S_p + sum_p n_p delta_p delta_p'``: sums of positive terms, so nothing cancels.
+    """
+    merged = torch.zeros_like(stacked[0])
+    into = Parts.of(merged, num_classes, feature_dim)
+    parts = [p for p in (Parts.of(row, num_classes, feature_dim) for row in stacked) if bool(p.counts.any())]
+    if not parts:
+        return merged
+    for name in SUMS:
+        getattr(into, name).copy_(torch.stack([getattr(p, name) for p in parts]).sum(0))
+    for p in reversed(parts):  # a class's reference is that of the first part that has one
+        into.references.copy_(torch.where((p.counts > 0)[:, None], p.references, into.references))
+    axes, offsets, turns = directions_of(into.references), [], []
+    for p in parts:  # both measured from the merged references, and weighted
+        offsets.append(p.offsets + (p.references - into.references) * (p.counts > 0)[:, None])
+        turns.append(p.direction_offsets + (directions_of(p.references) - axes) * (p.counts > 0)[:, None])
+        into.scatter.add_(p.scatter)
+        into.offsets.add_((p.counts / into.counts.clamp_min(1))[:, None] * offsets[-1])
+        share = p.direction_counts / into.direction_counts.clamp_min(1)
+        into.direction_offsets.add_(share[:, None] * turns[-1])
+    for p, offset, turn in zip(parts, offsets, turns):
+        delta = p.counts.sqrt()[:, None] * (offset - into.offsets)
+        into.scatters.add_(row_squares(delta))
+        into.direction_scatters.add_(p.direction_counts * row_squares(turn - into.direction_offsets))
+        add_gram(into.scatter, delta if row_scales is None else delta * row_scales.to(delta.device)[:, None])
+    return merged
+
+
+def directions_of(references: Tensor) -> Tensor:
+    """Return unit vectors (K, d) along the references; zero for a zero reference."""
+    return torch.nn.functional.normalize(references, dim=1, eps=1e-140)

@@ -1,0 +1,43 @@
+"""The unconstrained feature model: its optimum, solver, proof, certificate, curvature, saddles and census."""
+
+from ncbook.ufm.census import Census, critical_points
+from ncbook.ufm.certificates import Certificate, certificate
+from ncbook.ufm.curvature import hessian, hessian_vector_product, smallest_curvature
+from ncbook.ufm.descent import Descent, descend
+from ncbook.ufm.escape import Escape, block_eigenvalue, escape_direction
+from ncbook.ufm.gap_budgets import GapBudget, bound, gap_budget, loss_of_margin, mean_margins
+from ncbook.ufm.model import UFM, Optimum, Solution
+from ncbook.ufm.points import Point, pack, unpack
+from ncbook.ufm.proof_steps import Chain, inequality_chain
+from ncbook.ufm.saddles import superclass_saddle
+from ncbook.ufm.trained_layer import layer_problem
+
+__all__ = [
+    "UFM",
+    "Census",
+    "Certificate",
+    "Chain",
+    "Descent",
+    "Escape",
+    "GapBudget",
+    "Optimum",
+    "Point",
+    "Solution",
+    "block_eigenvalue",
+    "bound",
+    "certificate",
+    "critical_points",
+    "descend",
+    "escape_direction",
+    "gap_budget",
+    "hessian",
+    "hessian_vector_product",
+    "inequality_chain",
+    "layer_problem",
+    "loss_of_margin",
+    "mean_margins",
+    "pack",
+    "smallest_curvature",
+    "superclass_saddle",
+    "unpack",
+]

@@ -1,0 +1,149 @@
+"""A census of critical points: a search that finds saddles of any index as readily as minima."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ncbook import checks
+from ncbook.ufm.model import UFM
+from ncbook.ufm.points import prepare, unpack
+
+_SEARCH_LIMIT = 400
+
+
+@dataclass(frozen=True)
+class Census:
+    """Critical points found by search, one row each, all with a gradient below the tolerance asked for."""
+
+    points: Tensor  # (M, P): W, H, b packed in this order
+    value: Tensor  # (M,) objective
+    gradient_norm: Tensor  # (M,)
+    index: Tensor  # (M,) number of negative Hessian eigenvalues
+    smallest: Tensor  # (M,) smallest Hessian eigenvalue
+    spectral_ratio: Tensor  # (M,) ||G||_2 / sqrt(lambda_W lambda_H)
+    rank: Tensor  # (M,) rank of W
+    starts: int  # searches begun; the others did not converge
+
+
+def critical_points(
+    problem: UFM,
+    starts: int = 200,
+    *,
+    seed: int = 0,
+    scale: float = 1.0,
+    iterations: int = 200,
+    tolerance: float = 1e-10,
+) -> Census:
+    """Search for critical points of any index by driving the norm of the gradient to zero.
+
+    Levenberg-Marquardt steps on ``||grad f||^2``, from all starts at once: unlike descent on ``f`` they are drawn to
+    saddles as much as to minima. Starts are Gaussian; those of rank ``r`` stay in their ``r`` dimensions, so every
+    rank from 1 to ``feature_dim`` is used in turn, and each start first walks downhill for a random while (often
+    not at all), since most of space lies in the pull of the origin.
+
+    Args:
+        problem: a small model (at most 400 variables), with positive decays on ``W`` and ``H``.
+        starts: how many searches. seed: of the starts. scale: typical size of the entries of a start.
+        iterations: steps of each search.
+        tolerance: largest gradient norm that counts as critical.
+
+    Returns:
+        Census: the points that converged, in the order of their starts.
+
+    Raises:
+        ValueError: for an unsupported or too large problem, or a bad option.
+
+    Source: Levenberg (1944) and Marquardt (1963) applied to the gradient.
+    """
+    prepare(problem, *problem.random_point(0))
+    checks.integer("starts", starts)
+    checks.integer("iterations", iterations)
+    checks.number("scale", scale, positive=True)
+    checks.number("tolerance", tolerance, positive=True)
+    x = _starts(problem, starts, seed, scale)
+    if x.shape[1] > _SEARCH_LIMIT:
+        raise ValueError(f"problem must have at most {_SEARCH_LIMIT} variables for a search, got {x.shape[1]}")
+    flat = lambda z: problem._objective(*unpack(problem, z))
+    x = _walk_downhill(problem, flat, x, seed)
+    x = _levenberg_marquardt(flat, x, iterations, tolerance)
+    norm = torch.func.vmap(torch.func.grad(flat))(x).norm(dim=1)
+    x, norm = x[norm <= tolerance], norm[norm <= tolerance]
+    return _describe(problem, flat, x, norm, starts)
+
+
+def _starts(problem: UFM, starts: int, seed: int, scale: float) -> Tensor:
+    checks.integer("seed", seed, minimum=0)
+    d, rows = problem.feature_dim, []
+    generator = torch.Generator().manual_seed(seed)
+    for i in range(starts):
+        size = scale * math.exp(float(torch.randn((), generator=generator, dtype=torch.float64)) / 2)
+        keep = (torch.arange(d) < 1 + i % d).double()
+        W, H, b = problem.random_point(int(torch.randint(2**31, (), generator=generator)), size)
+        rows.append(torch.cat([(W * keep).flatten(), (H * keep).flatten(), b]))
+    return torch.stack(rows)
+
+
+def _walk_downhill(problem: UFM, flat: Callable[[Tensor], Tensor], x: Tensor, seed: int) -> Tensor:
+    longest = 300
+    share = torch.rand(len(x), generator=torch.Generator().manual_seed(seed + 1), dtype=torch.float64)
+    patience = (longest * share.square()).long() - 1
+    gradient = torch.func.vmap(torch.func.grad(flat))
+    # Softmax's Hessian is at most 1/2 and so bounds the curvature by this; the step is safe at the start of the walk.
+    step = 1 / (x.square().sum(dim=1) / (2 * problem.num_samples) + 1)
+    for t in range(longest):
+        moving = patience > t
+        if not bool(moving.any()):
+            break
+        x[moving] -= step[moving, None] * problem.num_samples * gradient(x[moving])
+    return x
+
+
+def _levenberg_marquardt(flat: Callable[[Tensor], Tensor], x: Tensor, iterations: int, tolerance: float) -> Tensor:
+    gradient = torch.func.vmap(torch.func.grad(flat))
+    curvature = torch.func.vmap(torch.func.jacrev(torch.func.grad(flat)))
+    eye = torch.eye(x.shape[1], dtype=x.dtype)
+    damping = torch.full((len(x),), 1e-3, dtype=x.dtype)
+    g = gradient(x)
+    for _ in range(iterations):
+        # Far below the tolerance nothing is left to gain; only the unfinished searches are moved.
+        todo = (g.norm(dim=1) > tolerance / 10).nonzero()[:, 0]
+        if len(todo) == 0:
+            break
+        A, now = curvature(x[todo]), g[todo]
+        # (A A + damping ||g|| I) step = -A g: Newton's step where A is regular, a short one where it is not.
+        size = damping[todo] * now.norm(dim=1) + 1e-14 * A.square().sum(dim=(1, 2))
+        normal = A @ A + size[:, None, None] * eye
+        step = -torch.linalg.solve(normal, (A @ now[:, :, None]))[:, :, 0]
+        trial = x[todo] + step
+        new = gradient(trial)
+        better = new.norm(dim=1) < now.norm(dim=1)
+        x[todo] = torch.where(better[:, None], trial, x[todo])
+        g[todo] = torch.where(better[:, None], new, now)
+        damping[todo] = torch.where(better, damping[todo] / 4, damping[todo] * 4).clamp(1e-12, 1e8)
+    return x
+
+
+def _describe(problem: UFM, flat: Callable[[Tensor], Tensor], x: Tensor, norm: Tensor, starts: int) -> Census:
+    if len(x) == 0:
+        empty, none = torch.zeros(0, dtype=torch.float64), torch.zeros(0, dtype=torch.long)
+        return Census(x, empty, empty, none, empty, empty, none, starts)
+    eigenvalues = torch.linalg.eigvalsh(torch.func.vmap(torch.func.jacrev(torch.func.grad(flat)))(x))
+    points = [unpack(problem, row) for row in x]
+    mu = math.sqrt(problem.weight_decay) * math.sqrt(problem.feature_decay)
+    ratio = torch.stack([torch.linalg.matrix_norm(problem.residual(*p), 2) / mu for p in points])
+    return Census(
+        points=x,
+        value=torch.func.vmap(flat)(x),
+        gradient_norm=norm,
+        # Zero eigenvalues come from rotations and the free shift of b; round-off leaves them below 1e-12.
+        index=(eigenvalues < -1e-8).sum(dim=1),
+        smallest=eigenvalues[:, 0],
+        spectral_ratio=ratio,
+        rank=torch.tensor([int(torch.linalg.matrix_rank(W, atol=1e-6)) for W, _, _ in points]),
+        starts=starts,
+    )

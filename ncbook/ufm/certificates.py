@@ -1,0 +1,188 @@
+"""Certificates of global optimality: any point of the model gives a rigorous lower bound on the minimum.
+
+Proved in chapter 4.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ncbook import checks
+from ncbook.ufm.model import UFM
+from ncbook.ufm.points import prepare
+
+_U = 2.0**-53  # unit round-off of float64: the relative error of one rounded operation
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What one point proves about the whole landscape."""
+
+    value: float  # the objective at the point
+    spectral_ratio: float  # ||G||_2 / sqrt(lambda_W lambda_H); at a critical point, <= 1 exactly when it is global
+    lower_bound: float  # no point of the problem has a smaller objective
+    gap: float  # value - lower_bound: the objective is at most this far above the global minimum
+    is_global: bool  # gap <= tolerance * value
+    tolerance: float
+
+
+def certificate(problem: UFM, W: Tensor, H: Tensor, b: Tensor, *, tolerance: float = 1e-5) -> Certificate:
+    """Return a rigorous lower bound on the global minimum, built from any point by convex duality.
+
+    With ``p_i`` any probabilities, ``Y = (P - one-hot)/N`` and ``||Y||_2 <= sqrt(lambda_W lambda_H)``, every point
+    has an objective of at least ``mean entropy(p_i) - ||Y'1||^2 / (2 lambda_b)``. The point supplies ``P``: its
+    softmax outputs, after the best bias for its ``H W'``, moved along the line through the one-hot labels until ``Y``
+    fits.
+
+    The bound holds in floating point. ``P`` is taken as the float64 numbers it is, so errors of the softmax do not
+    matter; the spectral norm is bounded from above by a residual check of the computed eigenvectors; the entropy is
+    rounded down by an explicit multiple of the unit round-off (assuming logarithms correct to 4 units in the last
+    place); and for ``bias_decay = 0`` the left-over ``Y'1`` is paid for by a bound on how far apart the entries of
+    an optimal bias can lie.
+
+    Args:
+        problem: the model; both ``weight_decay`` and ``feature_decay`` must be positive. Any ``feature_dim``.
+        W: classifier (K, d). H: features (N, d), ordered by class. b: bias (K,). Any floating dtype and device.
+        tolerance: ``is_global`` means ``gap <= tolerance * value``.
+
+    Returns:
+        Certificate: ``lower_bound`` is valid at every point and tight at every global minimum with ``d >= K - 1``.
+
+    Raises:
+        ValueError: for a problem that is not a ``UFM``, a zero decay, a point of the wrong shape (an unbalanced data
+            set has no ``UFM``), a non-finite entry, or a tolerance that is not a positive number.
+
+    Source: Zhu et al. (2021) for critical points (dual of the nuclear-norm problem); derived in chapter 4.
+    """
+    checks.number("tolerance", tolerance, positive=True)
+    W, H, b = prepare(problem, W, H, b)
+    value = float(problem._objective(W, H, b))
+    logits, labels = H @ W.T, problem.labels
+    threshold = problem.num_samples * _penalty(problem)
+    ratio = _norm_bound(_with_labels(_off_class(logits + b, labels), labels)) / threshold
+    off = _off_class(logits + _best_bias(problem, logits, b), labels)
+    lower = max(0.0, _dual_value(problem, off, threshold))
+    gap = max(0.0, value - lower)
+    return Certificate(value, ratio, lower, gap, gap <= tolerance * value, tolerance)
+
+
+def _penalty(problem: UFM) -> float:
+    """sqrt(lambda_W lambda_H), each root apart so that the product cannot underflow."""
+    return math.sqrt(problem.weight_decay) * math.sqrt(problem.feature_decay)
+
+
+def _off_class(logits: Tensor, labels: Tensor) -> Tensor:
+    """Softmax probabilities (N, K) with the entry of the right class set to zero."""
+    return torch.softmax(logits, dim=1).scatter(1, labels[:, None], 0.0)
+
+
+def _with_labels(off: Tensor, labels: Tensor) -> Tensor:
+    """P - one-hot, whose rows sum to zero, from the off-class probabilities (no cancellation in 1 - p_y)."""
+    return off.scatter(1, labels[:, None], -off.sum(dim=1, keepdim=True))
+
+
+def _norm_bound(Y: Tensor) -> float:
+    """Return an upper bound on the spectral norm of the (N, K) matrix whose off-class entries are those of ``Y``.
+
+    Nothing is trusted but the rounding of single operations: with any ``V``, ``L`` and ``M = V L V' + R`` one has
+    ``||M||_2 <= ||V||_2^2 max|L| + ||R||_F``, and ``||V||_2^2 <= 1 + ||V'V - I||_F``.
+    """
+    N, K = Y.shape
+    largest = float(Y.abs().max())
+    if largest == 0:
+        return 0.0
+    Y = Y / largest  # entries of order one: nothing that matters can underflow below
+    M = Y.T @ Y
+    frobenius = float(torch.linalg.matrix_norm(Y))
+    try:
+        L, V = torch.linalg.eigh(M)
+    except torch.linalg.LinAlgError:
+        return frobenius * largest * (1 + (N * K + 64) * _U)  # cruder, but still above the spectral norm
+    top = float(L.abs().max())
+    stretch = float(torch.linalg.matrix_norm(V.T @ V - torch.eye(K, dtype=V.dtype)))
+    residual = float(torch.linalg.matrix_norm(M - (V * L) @ V.T))
+    # A sum of m rounded products is off by at most m u times the sum of their absolute values.
+    stretch += (K + 3) * K * _U
+    residual += (K + 3) * _U * (K * top + float(torch.linalg.matrix_norm(M)) + K * top)
+    residual += (N + 2) * _U * frobenius**2
+    # The label entries and the division rounded Y itself: by at most (K + 2) u of its Frobenius norm.
+    sigma = math.sqrt((1 + stretch) * top + residual) + (K + 2) * _U * frobenius
+    return sigma * largest * (1 + 64 * _U)
+
+
+def _dual_value(problem: UFM, off: Tensor, threshold: float) -> float:
+    """Return the dual objective, rounded down, of the off-class probabilities scaled into the feasible set."""
+    sigma = _norm_bound(_with_labels(off, problem.labels))
+    if sigma == 0:
+        return 0.0
+    # Keep every 1 - r away from 0, where its logarithm would lose digits.
+    limit = (1 - 2.0**-20) / float(off.sum(dim=1).max())
+    largest = min(threshold / sigma * (1 - 8 * problem.num_classes * _U), limit)
+    # The objective is concave in the scale: as the point has it (exact above the threshold), or as large as fits.
+    return max(_entropy_bound(problem, off * scale) for scale in {min(1.0, largest), largest})
+
+
+def _entropy_bound(problem: UFM, off: Tensor) -> float:
+    """Return the dual objective of feasible off-class probabilities, rounded down."""
+    K, N, labels = problem.num_classes, problem.num_samples, problem.labels
+    r = off.sum(dim=1)
+    terms = -torch.xlogy(off, off).sum(dim=1) - (1 - r) * torch.log1p(-r)
+    # All terms are >= 0; r is off by at most K u r, which moves the last term by at most 16 K u r.
+    entropy = math.fsum(terms.tolist()) * (1 - (K + 16) * _U) - 17 * K * _U * math.fsum(r.tolist())
+    return entropy / N - _bias_price(problem, off, labels)
+
+
+def _bias_price(problem: UFM, off: Tensor, labels: Tensor) -> float:
+    """Return an upper bound on ``-(<Y'1, b> + lambda_b/2 ||b||^2)`` over all biases a minimiser may have."""
+    K, N = problem.num_classes, problem.num_samples
+    imbalance = []
+    for k in range(K):
+        inside = labels == k
+        # fsum is correctly rounded: what leaves class k minus what arrives in it, without cancellation.
+        imbalance.append(math.fsum((off[~inside, k]).tolist() + (-off[inside]).flatten().tolist()) / N)
+    l1 = math.fsum(abs(y) for y in imbalance) * (1 + 8 * _U)
+    # Where the objective is <= log K: ||H W'||_* <= log K / sqrt(lambda_W lambda_H), and in each class some sample
+    # has a loss <= K log K, so that b_j - b_k <= K log K + sqrt(2) log K / sqrt(lambda_W lambda_H) for all j, k.
+    spread = math.log(K) * (K + math.sqrt(2) / _penalty(problem)) * (1 + 8 * _U)
+    price = l1 / 2 * spread
+    if problem.bias_decay > 0:
+        square = math.fsum(y * y for y in imbalance) * (1 + 16 * _U)
+        price = min(price, square / (2 * problem.bias_decay) if square > 0 else l1)
+    return price * (1 + 16 * _U)
+
+
+def _best_bias(problem: UFM, logits: Tensor, start: Tensor) -> Tensor:
+    """Return the best bias for fixed ``H W'``, by damped Newton; if that fails the bound is loose but still a bound."""
+    n, labels = problem.samples_per_class, problem.labels
+    b = start - start.mean() if problem.bias_decay == 0 else start
+    best, best_norm = b, math.inf
+    for _ in range(60):
+        off = _off_class(logits + b, labels)
+        leaving = off.view(problem.num_classes, n, -1).sum(dim=(1, 2))
+        gradient = (off.sum(dim=0) - leaving) / problem.num_samples + problem.bias_decay * b
+        norm = float(gradient.abs().sum())
+        if not norm < 0.5 * best_norm and norm < 1e-15:
+            break
+        if norm < best_norm:
+            best, best_norm = b, norm
+        P = off.scatter_add(1, labels[:, None], 1 - off.sum(dim=1, keepdim=True))
+        coupling = (P.T @ P / problem.num_samples).fill_diagonal_(0.0)
+        # The Hessian is a weighted graph Laplacian: its diagonal is minus the sum of the rest of the row.
+        laplacian = torch.diag(coupling.sum(dim=1) + problem.bias_decay) - coupling
+        if problem.bias_decay == 0:
+            # A constant shift changes nothing; filling that direction in makes the system regular.
+            laplacian = laplacian + torch.diagonal(laplacian).mean() / problem.num_classes
+        factor, failed = torch.linalg.cholesky_ex(laplacian)
+        if bool(failed):
+            break
+        step = torch.cholesky_solve(gradient[:, None], factor)[:, 0]
+        if not bool(torch.isfinite(step).all()):
+            break
+        # Log-sum-exp changes its curvature by a factor e^(2 |step|): damp far away, full steps nearby.
+        reach = 2 * float(step.abs().max())
+        b = b - step * (math.log1p(reach) / reach if reach > 0 else 1.0)
+    return best

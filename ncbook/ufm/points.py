@@ -1,0 +1,40 @@
+"""A point of the unconstrained feature model: checked, in float64, and as one vector."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ncbook import checks
+from ncbook.ufm.model import UFM
+
+Point = tuple[Tensor, Tensor, Tensor]
+
+
+def prepare(problem: UFM, W: Tensor, H: Tensor, b: Tensor) -> Point:
+    """Return the point in float64 on the CPU, after checking the problem and the point.
+
+    Raises:
+        ValueError: if ``problem`` is not a ``UFM`` with positive ``weight_decay`` and ``feature_decay``, or the point
+            has a wrong shape or a non-finite entry.
+    """
+    if not isinstance(problem, UFM):
+        raise ValueError(f"problem must be a ncbook.ufm.UFM (balanced classes), got {type(problem).__name__}")
+    checks.number("problem.weight_decay", problem.weight_decay, positive=True)
+    checks.number("problem.feature_decay", problem.feature_decay, positive=True)
+    problem.check_point(W, H, b)
+    return W.detach().cpu().double(), H.detach().cpu().double(), b.detach().cpu().double()
+
+
+def pack(point: Point) -> np.ndarray:
+    """Return ``W``, ``H``, ``b`` as one float64 vector, in this order."""
+    return torch.cat([t.detach().reshape(-1) for t in point]).double().cpu().numpy()
+
+
+def unpack(problem: UFM, x: np.ndarray | Tensor) -> Point:
+    """Return the point that a vector of length ``K d + N d + K`` stands for; the inverse of ``pack``."""
+    K, N, d = problem.num_classes, problem.num_samples, problem.feature_dim
+    vector = x if isinstance(x, Tensor) else torch.from_numpy(np.array(x, dtype=np.float64))
+    W, H, b = vector.split([K * d, N * d, K])
+    return W.view(K, d), H.view(N, d), b

@@ -1,0 +1,141 @@
+"""The form of every chapter: runs alone, reads well on Colab, keeps only text."""
+
+import re
+
+import nbformat
+import pytest
+
+from tests.conftest import ROOT
+from tools.notebooks import clean
+from tools.repository import SETUP_MARK, address, disagreements, setup_cell
+
+CHAPTERS = sorted((ROOT / "chapters").glob("*.ipynb"))
+by_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
+
+
+def cells(path, kind):
+    return [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == kind]
+
+
+def prose(path):
+    return "\n\n".join(c.source for c in cells(path, "markdown"))
+
+
+def test_there_are_chapters():
+    assert len(CHAPTERS) >= 3
+
+
+@by_chapter
+def test_every_code_cell_was_executed_in_order(path):
+    assert [c.execution_count for c in cells(path, "code")] == list(range(1, len(cells(path, "code")) + 1))
+
+
+@by_chapter
+def test_only_text_is_stored(path):
+    kinds = {key for c in cells(path, "code") for o in c.outputs for key in o.get("data", {})}
+    streams = {o.name for c in cells(path, "code") for o in c.outputs if o.output_type == "stream"}
+    assert kinds <= {"text/plain"} and streams <= {"stdout"}
+
+
+@by_chapter
+def test_no_cell_failed(path):
+    assert not [o for c in cells(path, "code") for o in c.outputs if o.output_type == "error"]
+
+
+@by_chapter
+def test_notebook_is_clean(path):
+    notebook = nbformat.read(path, as_version=4)
+    before = nbformat.writes(notebook)
+    assert nbformat.writes(clean(notebook)) == before
+
+
+@by_chapter
+def test_cells_do_one_thing(path):
+    long = {c.execution_count: len(c.source.splitlines()) for c in cells(path, "code")}
+    assert {n: lines for n, lines in long.items() if lines > 15} == {}
+
+
+@by_chapter
+def test_set_up_cell_comes_first_and_is_the_one(path):
+    first = cells(path, "code")[0].source
+    assert first.startswith(SETUP_MARK) and first == setup_cell(address())
+
+
+@by_chapter
+def test_directives_stay_readable_on_colab(path):
+    assert not re.search(r"^\s*`{3,}\{", prose(path), re.M)
+
+
+@by_chapter
+def test_figures_have_alt_text_and_a_number(path):
+    lacking = []
+    for cell in cells(path, "code"):
+        meta = cell.metadata.get("mystnb", {})
+        text = "".join(o.get("data", {}).get("text/plain", "") for o in cell.outputs)
+        drawn = bool(re.search(r"<Figure size|Exploration\(", text))
+        described = "Exploration(" in text or meta.get("image", {}).get("alt")
+        if drawn and not (described and "figure" in meta and "nbval-ignore-output" in cell.metadata.get("tags", [])):
+            lacking.append(cell.execution_count)
+    assert lacking == []
+
+
+@by_chapter
+def test_output_is_ignored_only_where_something_is_drawn_or_measured(path):
+    """``measured`` marks printed values that another processor may print differently, such as a count of runs."""
+    wrong = []
+    for cell in cells(path, "code"):
+        text = "".join(o.get("data", {}).get("text/plain", "") for o in cell.outputs)
+        tags = cell.metadata.get("tags", [])
+        drawn = re.search(r"<Figure size|Exploration\(", text)
+        if "nbval-ignore-output" in tags and not drawn and not ("measured" in tags and cell.outputs):
+            wrong.append(cell.execution_count)
+    assert wrong == []
+
+
+@by_chapter
+def test_most_of_what_is_printed_is_compared(path):
+    printing = [c for c in cells(path, "code") if any(o.output_type == "stream" for o in c.outputs)]
+    compared = [c for c in printing if "nbval-ignore-output" not in c.metadata.get("tags", [])]
+    assert len(compared) >= 0.8 * len(printing)
+
+
+@by_chapter
+def test_chapter_has_its_parts(path):
+    text = prose(path)
+    for part in (
+        "**Reading**",
+        "**Running**",
+        "**GPU**",
+        "You will be able to",
+        "## Summary",
+        "## Exercises",
+        "What to read next",
+    ):
+        assert part.lower() in text.lower(), part
+    assert len(re.findall(r"^:::+\{exercise\}", text, re.M)) >= 4
+    assert len(re.findall(r"\{exercise\}", text)) == len(re.findall(r"\{solution(?:-start)?\}", text))
+
+
+@by_chapter
+def test_words_that_hide_a_gap_are_not_used(path):
+    assert not re.search(r"\b(simply|clearly|obviously|trivially|as expected)\b", prose(path), re.I)
+
+
+@by_chapter
+def test_code_hides_nothing(path):
+    hidden = [
+        c.execution_count for c in cells(path, "code") if {"remove-cell", "hide-cell"} & set(c.metadata.get("tags", []))
+    ]
+    assert hidden == []
+
+
+def test_labels_are_unique_in_the_book():
+    labels = []
+    for path in CHAPTERS:
+        labels += re.findall(r"^:label:\s*(\S+)", prose(path), re.M) + re.findall(r"^\((\S+)\)=$", prose(path), re.M)
+        labels += re.findall(r"\$\$\s*\((\S+)\)\s*$", prose(path), re.M)
+    assert sorted({label for label in labels if labels.count(label) > 1}) == []
+
+
+def test_every_place_agrees_on_the_repositorys_address():
+    assert disagreements() == []
