@@ -64,7 +64,7 @@ STAGES: dict[str, Callable[[], bool]] = {
     "book": lambda: pytest("book", "tests/book"),
     "chapters": chapters,
     "browser": lambda: pytest("browser", "tests/browser", "-n", WORKERS),
-    "course": lambda: pytest("course", "tests/course", "-n", WORKERS, "--dist", "loadfile"),
+    "course": lambda: pytest("course", "tests/course", "-n", WORKERS, "--dist", "loadgroup"),
 }
 
 

@@ -1,8 +1,4 @@
-"""Assignment 4: the reference earns every mark, the untouched notebook none, wrong answers what they should."""
-
-import pytest
-
-from assignments.grading.trial import Trial
+"""Typical wrong answers to assignment 4: the question, the code, and the marks that it should lose."""
 
 WRONG = {
     "looks at the diagonal instead of the eigenvalues": (
@@ -213,22 +209,3 @@ def steps_to_leave(L, start, rate, radius):
         2,
     ),
 }
-
-
-@pytest.fixture(scope="module")
-def trial(tmp_path_factory):
-    return Trial.of("hw4", tmp_path_factory.mktemp("hw4"))
-
-
-def test_reference_earns_every_mark(trial):
-    assert trial.reference.lost == {}
-    assert trial.reference.total == 38  # two of the forty points are given by hand
-
-
-def test_untouched_earns_nothing(trial):
-    assert trial.untouched.total == 0 and not trial.untouched.errors
-
-
-def test_each_wrong_answer_loses_its_marks(trial):
-    lost, expected = trial.grade_packed(WRONG)
-    assert lost == expected

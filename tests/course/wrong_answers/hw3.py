@@ -1,8 +1,4 @@
-"""Assignment 3: full marks for the reference, none untouched, and typical wrong answers lose what they should."""
-
-import pytest
-
-from assignments.grading.trial import Trial
+"""Typical wrong answers to assignment 3: the question, the code, and the marks that it should lose."""
 
 WRONG = {
     "divides by the largest singular value": ("q1", "def touching(Z): return Z / torch.linalg.matrix_norm(Z, 2)", 3),
@@ -152,22 +148,3 @@ def melting(G, g, n, eps, weight_decay, feature_decay):
         4,
     ),
 }
-
-
-@pytest.fixture(scope="module")
-def trial(tmp_path_factory):
-    return Trial.of("hw3", tmp_path_factory.mktemp("hw3"))
-
-
-def test_reference_earns_every_mark(trial):
-    assert trial.reference.lost == {}
-    assert trial.reference.total == 38  # two of the forty points are given by hand
-
-
-def test_untouched_earns_nothing(trial):
-    assert trial.untouched.total == 0 and not trial.untouched.errors
-
-
-def test_each_wrong_answer_loses_its_marks(trial):
-    lost, expected = trial.grade_packed(WRONG)
-    assert lost == expected
