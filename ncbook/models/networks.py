@@ -16,6 +16,7 @@ from torch.nn.utils import skip_init
 from ncbook import checks
 from ncbook.models.etf_classifier import ETFClassifier
 from ncbook.models.feature_classifier import FeatureClassifier
+from ncbook.models.narrow_convolution import guard
 
 # Weight decay shrinks the weights before a batch normalisation until torch's default (1e-5) rivals their variance;
 # this one stays negligible, so that a normalised feature's spread is its scale parameter and nothing else.
@@ -189,6 +190,7 @@ def _assemble(
     else:
         last = ETFClassifier(feature_dim, num_classes, nonnegative=nonnegative, learn_bias=learn_bias)
     model = FeatureClassifier(backbone, last)
+    guard(model)
     # Layers come uninitialised (skip_init), so that nothing is drawn from the global random state.
     for module in model.modules():
         if isinstance(module, (nn.Linear, nn.Conv2d)):

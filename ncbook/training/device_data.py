@@ -120,7 +120,9 @@ class DeviceData:
             yield Batch(self._normalised(self.images[index]), self.labels[index], len(index))
 
     def _normalised(self, images: Tensor) -> Tensor:
-        return ((images.float() - self._shift) / self._factor).contiguous(memory_format=self.layout)
+        normalised = (images.float() - self._shift) / self._factor
+        # Copied into fresh memory: of one channel, `contiguous` would keep strides that no other batch has.
+        return torch.empty(normalised.shape, device=normalised.device, memory_format=self.layout).copy_(normalised)
 
 
 def crop_and_flip(images: Tensor, moves: Tensor, padding: int = PADDING) -> Tensor:
