@@ -6,6 +6,7 @@ there, and the process dies sooner or later; ``benchmarks/onednn_small_convoluti
 
 from __future__ import annotations
 
+import math
 import os
 
 import torch
@@ -26,9 +27,12 @@ class NarrowConv2d(nn.Conv2d):
         if input.device.type != "cpu" or not at_risk():
             return super()._conv_forward(input, weight, bias)
         # Not among the operations that autocast knows: computed in the weights' own precision.
-        return torch.ops.aten.thnn_conv2d(
-            input.to(weight.dtype), weight, self.kernel_size, bias, self.stride, self.padding
-        )
+        input = input.to(weight.dtype)
+        channels_first = math.prod(input.shape[1:]), math.prod(input.shape[2:]), input.shape[3], 1
+        if input.stride() != channels_first:  # a batch of one channel counts as contiguous in any layout
+            input = input.clone(memory_format=torch.contiguous_format)
+        weight = weight.contiguous()
+        return torch.ops.aten.thnn_conv2d(input, weight, self.kernel_size, bias, self.stride, self.padding)
 
 
 def at_risk() -> bool:
