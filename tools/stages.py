@@ -45,7 +45,8 @@ def units() -> bool:
 
 def chapters() -> bool:
     os.environ["TQDM_DISABLE"] = "1"  # nbval compares standard error too
-    good = pytest("chapters", "--nbval", "chapters", "-n", WORKERS, "--dist", "loadscope", "-p", "no:cacheprovider")
+    plugins = ("-p", "no:cacheprovider", "-p", "tools.nbval_numbers")
+    good = pytest("chapters", "--nbval", "chapters", "-n", WORKERS, "--dist", "loadscope", *plugins)
     del os.environ["TQDM_DISABLE"]
     return good
 
