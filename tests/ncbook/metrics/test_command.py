@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,7 +77,7 @@ def test_json_stays_json_where_a_value_is_infinite(tmp_path: Path, capsys: pytes
         ({"labels": np.arange(30)}, "labels must lie in 0 … 2, got values from 0 to 29"),
         ({"labels": np.arange(29) % 3}, r"labels must have one entry per sample"),
         ({"features": np.full((30, 5), np.nan)}, "features must be finite, got nan at sample 0, coordinate 0"),
-        ({"features": np.array(["a", "b"])}, "features must be a .npy file of numbers"),
+        ({"features": np.array(["a", "b"])}, "features must be an array of numbers, got dtype <U1"),
     ],
 )
 def test_the_command_says_what_is_wrong(
@@ -86,9 +88,71 @@ def test_the_command_says_what_is_wrong(
     assert captured.out == "" and message in captured.err
 
 
+@pytest.mark.parametrize("kind", ["npz", "pt", "one tensor a file", "big-endian"])
+def test_the_command_reads_other_files(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = arrays()
+    wanted = neural_collapse(**{k: torch.from_numpy(v) for k, v in given.items()})
+    one = str(tmp_path / f"all.{kind}")
+    if kind == "npz":
+        np.savez(one, **given)
+    elif kind == "pt":
+        torch.save({name: torch.from_numpy(array) for name, array in given.items()}, one)
+    elif kind == "big-endian":
+        given = {name: array.astype(array.dtype.newbyteorder(">")) for name, array in given.items()}
+    else:
+        for name, array in given.items():
+            torch.save(torch.from_numpy(array), tmp_path / f"{name}.pt")
+    if kind in ("npz", "pt"):
+        files = [part for name in given for part in (f"--{name}", one)]
+    elif kind == "big-endian":
+        files = saved(tmp_path, **given)
+    else:
+        files = [part for name in given for part in (f"--{name}", str(tmp_path / f"{name}.pt"))]
+    assert main([*files, "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == wanted.as_dict()
+
+
+class Trap:
+    """Leaves a mark when a pickle of it is loaded."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.mark,)
+
+
+@pytest.mark.parametrize("name", ["f.npy", "f.npz", "f.pt", "f.pkl", "f.csv"])
+def test_nothing_in_a_file_is_run(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mark, path = tmp_path / "it ran", tmp_path / name
+    objects = np.array([Trap(mark)], dtype=object)
+    if name == "f.npy":
+        np.save(path, objects, allow_pickle=True)
+    elif name == "f.npz":
+        np.savez(path, features=objects)
+    elif name == "f.pt":
+        torch.save(Trap(mark), path)
+    elif name == "f.pkl":
+        path.write_bytes(pickle.dumps(Trap(mark)))
+    else:
+        path.write_text("1.0,2.0")
+    assert main(["--features", str(path), "--labels", str(path)]) == 2
+    message = capsys.readouterr().err
+    assert "features must be a file of numbers" in message and "numpy.save" in message
+    assert "allow_pickle" not in message and "weights_only" not in message
+    assert not mark.exists()
+
+
+def test_the_command_leaves_classes_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = arrays() | {"labels": np.where(np.arange(30) == 7, -100, np.arange(30) % 2)}
+    assert main([*saved(tmp_path, **given), "--min-samples", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert "classes                0, 1" in shown and "samples_left_out       1" in shown
+
+
 def test_a_missing_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--features", str(tmp_path / "gone.npy"), "--labels", "y.npy"]) == 2
-    assert "features must be a .npy file, found no file" in capsys.readouterr().err
+    assert "features must be a .npy, .npz or .pt file, found no file" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the heap as Linux counts it")
