@@ -111,6 +111,8 @@ def measure(  # type: ignore[misc]  # the overloads stand for its options by **o
     """
     if not isinstance(model, nn.Module):
         raise ValueError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    if not isinstance(loader, Iterable):
+        raise ValueError(f"loader must be an iterable of batches, got {type(loader).__name__}")
     if mode not in ("eval", "train"):
         raise ValueError(f"mode must be 'eval' or 'train', got {mode!r}")
     checks.integer("keep_bytes", keep_bytes, minimum=0)
@@ -300,6 +302,8 @@ def find_classifier(model: nn.Module, run: Callable[[nn.Module], Any]) -> nn.Mod
     Raises:
         ValueError: if there is no such module with a 2-D weight.
     """
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     named = getattr(model, "get_classifier", None)
     if callable(named) and isinstance(named(), nn.Module) and hasattr(named(), "weight"):
         return named()
