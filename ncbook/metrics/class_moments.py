@@ -7,18 +7,18 @@ large common offset costs digits, and no ``d x d`` matrix is formed. `ncbook.met
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from ncbook.metrics.choices import Averaging
 from ncbook.metrics.unit_rows import deviations, unit_rows
 
-Averaging = Literal["class", "sample"]
 # 512 KB of float64 a block: it stays in a core's own cache while a dozen operations pass over it.
 BLOCK_ENTRIES = 2**16
+MOST_SCORES = 2**22  # distances or logits held at once
 EPS = torch.finfo(torch.float64).eps
 
 
@@ -36,6 +36,16 @@ class Moments:
     scatters: Tensor  # (K,) sum over the class of || h - class mean ||^2
     direction_counts: Tensor  # (K,) samples a class that are not zero, so have a direction
     direction_scatters: Tensor  # (K,) sum over the class of || h/||h|| - its class mean ||^2
+
+    def degrees(self, correction: int) -> Tensor:
+        """Return (K,) what a scatter is divided by for a variance: the counts, or one less; never below zero."""
+        return (self.counts - correction).clamp_min(0) if correction else self.counts
+
+    def within_weights(self, averaging: Averaging, correction: int) -> Tensor:
+        """Return (K,) weights of the classes' variances that sum to 1; zero for a class that shows none."""
+        degrees = self.degrees(correction)
+        shares = (degrees > 0).double() if averaging == "class" else degrees
+        return shares / shares.sum()
 
     def class_weights(self, averaging: Averaging) -> Tensor:
         """Return (K,) weights that sum to 1: equal, or by class size."""
@@ -64,39 +74,30 @@ class Moments:
         return math.sqrt(float(total / self.counts.sum()))
 
 
-def averaging(name: str, value: str) -> Averaging:
-    """Return ``value`` if it is "class" or "sample", or raise ``ValueError``."""
-    if value == "class":
-        return "class"
-    if value == "sample":
-        return "sample"
-    raise ValueError(f"{name} must be 'class' or 'sample', got {value!r}")
+def blocks(features: Tensor, labels: Tensor, at_least: int = 32) -> Iterator[tuple[Tensor, Tensor, int | Tensor]]:
+    """Yield (rows in float64, their labels, index of the first row), a cacheful at a time.
 
-
-def feature_matrix(features: Tensor, feature_dim: int | None = None) -> Tensor:
-    """Return ``features`` detached, after checking that it is a real floating matrix (finiteness is seen on reading).
-
-    Raises:
-        ValueError: if it is not a floating tensor of shape (N, d) with N >= 1 and d >= 1.
+    Rows with label -1 are left out; where there are any, the last entry holds the index of every row.
     """
-    if not isinstance(features, Tensor) or features.ndim != 2 or not features.is_floating_point():
-        came = f"{tuple(features.shape)} {features.dtype}" if isinstance(features, Tensor) else type(features).__name__
-        raise ValueError(f"features must be a floating tensor of shape (N, d), got {came}")
-    if 0 in features.shape or (feature_dim is not None and features.shape[1] != feature_dim):
-        expected = "d >= 1" if feature_dim is None else f"d = {feature_dim}"
-        raise ValueError(f"features must be (N, d) with N >= 1 and {expected}, got {tuple(features.shape)}")
-    # MPS has no float64: the work is then done on the CPU.
-    return features.detach().to("cpu") if features.device.type == "mps" else features.detach()
-
-
-def blocks(features: Tensor, labels: Tensor, at_least: int = 32) -> Iterator[tuple[Tensor, Tensor, int]]:
-    """Yield (rows in float64, their labels, index of the first row), a cacheful at a time."""
     size = max(at_least, BLOCK_ENTRIES // features.shape[1])
     if features.device.type != "cpu":
         size *= 64
+    gaps = bool((labels < 0).any())
     for start in range(0, len(features), size):
-        rows = features[start : start + size]
-        yield rows.to(torch.float64, copy=True), labels[start : start + size], start
+        rows, of = features[start : start + size], labels[start : start + size]
+        if not gaps:
+            yield rows.to(torch.float64, copy=True), of, start
+            continue
+        kept = (of >= 0).nonzero()[:, 0]
+        if len(kept):
+            yield rows[kept].double(), of[kept], kept + start
+
+
+def sums_by_class(values: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+    """Return the sum of ``values`` (B,) over each class (K,), in float64; deterministic where torch is told to be."""
+    # Not bincount with weights: on a GPU it refuses to run under deterministic algorithms.
+    sums = torch.zeros(num_classes, dtype=torch.float64, device=values.device)
+    return sums.scatter_add_(0, labels, values.double())
 
 
 def add_by_class(sums: Tensor, rows: Tensor, labels: Tensor) -> Tensor:
@@ -111,7 +112,7 @@ def check_classes(counts: Tensor) -> None:
     if len(empty):
         raise ValueError(
             f"labels must hold at least one sample of every class, got none of class {int(empty[0])}"
-            f" among {len(counts)} classes"
+            f" among {len(counts)} classes; min_samples=1 leaves classes without samples out"
         )
 
 
@@ -131,19 +132,20 @@ class FirstRead:
 
 def first_read(features: Tensor, labels: Tensor, num_classes: int) -> FirstRead:
     """Read the features once: counts, means, directions."""
-    counts = torch.bincount(labels, minlength=num_classes).double()
+    measured = labels >= 0
+    counts = torch.bincount(labels[measured], minlength=num_classes).double()
     check_classes(counts)
-    reference = features[0].double()  # any point near the data removes a common offset
+    reference = features[int(measured.nonzero()[0])].double()  # any point near the data removes a common offset
     sums = torch.zeros(num_classes, len(reference), dtype=torch.float64, device=features.device)
     unit_sums = torch.zeros_like(sums)
     unit_counts, squares = torch.zeros_like(counts), torch.zeros_like(counts)
     for rows, of, start in blocks(features, labels):
         units, nonzero = unit_rows(rows, start)
         add_by_class(unit_sums, units, of)
-        unit_counts += torch.bincount(of, weights=nonzero.double(), minlength=num_classes)
+        unit_counts += sums_by_class(nonzero.double(), of, num_classes)
         rows -= reference
         add_by_class(sums, rows, of)
-        squares += torch.bincount(of, weights=row_squares(rows), minlength=num_classes)
+        squares += sums_by_class(row_squares(rows), of, num_classes)
     offsets, unit_means = sums / counts[:, None], unit_sums / unit_counts.clamp_min(1)[:, None]
     scatters = (squares - counts * row_squares(offsets)).clamp_min(0)
     unit_scatters = (unit_counts * (1 - row_squares(unit_means))).clamp_min(0)
@@ -184,6 +186,37 @@ def whitener(moments: Moments, between: Averaging) -> Whitener:
 
 
 @dataclass(frozen=True)
+class Head:
+    """The whole classifier, and where the measured classes are among its rows."""
+
+    weight: Tensor  # (K, d), float64
+    bias: Tensor | None  # (K,)
+    classes: Tensor | None  # (K',) the rows of the measured classes, None for all
+
+    def decide(self, rows: Tensor) -> Tensor:
+        """Return the place of the decision of each row among the measured classes; -1 for a class left out."""
+        parts = rows.split(max(1, MOST_SCORES // len(self.weight)))
+        chosen = torch.cat([self._logits(part).argmax(1) for part in parts])
+        return chosen if self.classes is None else places(chosen, self.classes)
+
+    def _logits(self, rows: Tensor) -> Tensor:
+        logits = rows @ self.weight.T
+        return logits if self.bias is None else logits + self.bias
+
+    def measured(self) -> tuple[Tensor, Tensor | None]:
+        """Return the rows and biases of the measured classes."""
+        if self.classes is None:
+            return self.weight, self.bias
+        return self.weight[self.classes], None if self.bias is None else self.bias[self.classes]
+
+
+def places(chosen: Tensor, classes: Tensor) -> Tensor:
+    """Return the index of each entry of ``chosen`` in the ascending ``classes``; -1 where it is not among them."""
+    place = torch.searchsorted(classes, chosen).clamp_max(len(classes) - 1)
+    return torch.where(classes[place] == chosen, place, -1)
+
+
+@dataclass(frozen=True)
 class SecondRead:
     """What a second look at each sample tells; counts are class by class (K,), ``None`` where nobody looked."""
 
@@ -200,8 +233,8 @@ def second_read(
     read: FirstRead,
     T: Tensor,
     within: Averaging,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
+    head: Head | None = None,
+    correction: int = 0,
 ) -> SecondRead:
     """Read the features again, about the class means of the first read."""
     first, K = read.moments, len(read.moments.counts)
@@ -211,22 +244,23 @@ def second_read(
     axes, turns = torch.nn.functional.normalize(read.direction_means, dim=1), torch.zeros_like(means)
     residual_sums = torch.zeros_like(means)
     scatters, whitened, directions, nearest, right, agreeing = (zeros.clone() for _ in range(6))
+    nearest_to = nearest_mean(means)
     # A large T is read once for every block: larger blocks then.
     for rows, of, _ in blocks(features, labels, 1024 if len(T) > 100 else 32):
         if bool(tight.any()):
             mine = (tight[of] & rows.any(1)).nonzero()[:, 0]
             off = deviations(rows[mine], axes[of[mine]])
             add_by_class(turns, off, of[mine])
-            directions += torch.bincount(of[mine], weights=row_squares(off), minlength=K)
-        if weight is not None:
-            hits = _decisions(rows, of, means, weight, bias)
+            directions += sums_by_class(row_squares(off), of[mine], K)
+        if head is not None:
+            hits = _decisions(rows, of, nearest_to, head)
             for total, hit in zip((nearest, right, agreeing), hits):
-                total += torch.bincount(of, weights=hit.double(), minlength=K)
+                total += sums_by_class(hit, of, K)
         rows -= means[of]
         add_by_class(residual_sums, rows, of)
-        scatters += torch.bincount(of, weights=row_squares(rows), minlength=K)
+        scatters += sums_by_class(row_squares(rows), of, K)
         # T first: for few classes the product is twice as quick this way round.
-        whitened += torch.bincount(of, weights=row_squares((T @ rows.T).T), minlength=K)
+        whitened += sums_by_class(row_squares((T @ rows.T).T), of, K)
     # The residuals of a rounded mean do not sum to zero; their mean corrects it, and all that was summed about it.
     scatters -= row_squares(residual_sums) / first.counts
     whitened -= row_squares(residual_sums @ T.T) / first.counts
@@ -241,27 +275,35 @@ def second_read(
         scatters=scatters.clamp_min(0) * several,
         direction_scatters=directions * (first.direction_counts > 1),
     )
-    mean_whitened = float(exact.class_weights(within) @ (whitened.clamp_min(0) * several / exact.counts))
-    if weight is None:
+    shares, degrees = exact.within_weights(within, correction), exact.degrees(correction)
+    mean_whitened = float(shares @ (whitened.clamp_min(0) * several / degrees.clamp_min(1)))
+    if head is None:
         return SecondRead(exact, mean_whitened, None, None, None)
     return SecondRead(exact, mean_whitened, nearest, right, agreeing)
 
 
 def _decisions(
-    rows: Tensor, of: Tensor, means: Tensor, weight: Tensor, bias: Tensor | None
+    rows: Tensor, of: Tensor, nearest_to: Callable[[Tensor], Tensor], head: Head
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return three masks: nearest mean right, classifier right, classifier agrees with the nearest mean."""
-    nearest, logits = nearest_mean(rows, means), rows @ weight.T
-    chosen = (logits if bias is None else logits + bias).argmax(1)
+    nearest = nearest_to(rows)
+    chosen = head.decide(rows)
     return nearest == of, chosen == of, chosen == nearest
 
 
-def nearest_mean(rows: Tensor, means: Tensor) -> Tensor:
-    """Return the index of the nearest of the ``means`` (K, d) to each row; the first of equally near ones."""
+def nearest_mean(means: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return the map from rows to the index of the nearest of the ``means`` (K, d); the first of equally near ones."""
     centre = means.mean(0)
     centred = means - centre
     # ||h - m||^2 = ||h||^2 - 2 <h, m> + ||m||^2, about the centre so that an offset costs no digits.
-    return torch.addmm(-row_squares(centred) / 2, rows - centre, centred.T).argmax(1)
+    lengths = -row_squares(centred) / 2
+
+    def nearest(rows: Tensor) -> Tensor:
+        # Some million distances at a time: a block of rows against a vocabulary would be gigabytes.
+        parts = rows.split(max(1, MOST_SCORES // len(means)))
+        return torch.cat([torch.addmm(lengths, part - centre, centred.T).argmax(1) for part in parts])
+
+    return nearest
 
 
 def row_squares(rows: Tensor) -> Tensor:

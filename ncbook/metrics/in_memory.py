@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
-from ncbook import checks
-from ncbook.metrics.class_moments import Averaging, averaging, feature_matrix, first_read, second_read, whitener
-from ncbook.metrics.reports import NeuralCollapseReport, classifier_arguments, report
+from ncbook.metrics.arrays import feature_matrix, label_vector
+from ncbook.metrics.choices import Averaging, Choices, select
+from ncbook.metrics.class_moments import Head, first_read, second_read, whitener
+from ncbook.metrics.reports import LeftOut, NeuralCollapseReport, classifier_arguments, report
 
 
 def neural_collapse(
@@ -17,19 +20,30 @@ def neural_collapse(
     *,
     within: Averaging = "sample",
     between: Averaging = "class",
+    correction: int = 0,
+    classes: Sequence[int] | None = None,
+    min_samples: int | None = None,
+    ignore_index: int | None = -100,
 ) -> NeuralCollapseReport:
     """Measure neural collapse of features that are at hand: two reads, float64 throughout, nothing ``d x d``.
 
     Args:
-        features: (N, d), any floating dtype and device (a tensor over a memory-mapped file, too).
-        labels: (N,) integers in 0 … K - 1, each class present. K is the number of rows of ``weight``, or one more
-            than the largest label.
+        features: (N, d), any floating dtype and device (a NumPy array or a memory-mapped file, too).
+        labels: (N,) integers in 0 … K - 1, each class present unless ``classes`` or ``min_samples`` say otherwise.
+            K is the number of rows of ``weight``, or one more than the largest label.
         weight: (K, d), the classifier's rows; without it NC3, NC4 and their relatives are ``None``.
         bias: (K,), the classifier's bias; a missing one counts as zero. Needs ``weight``.
         within: what the covariance within classes averages over: every "sample" (the default, and the only choice
             a single pass over unbalanced data has), or every "class" first.
         between: what the global mean and the covariance between classes average over: every "class" equally (the
             default), or classes by their number of samples. The two differ only on unbalanced data.
+        correction: 0, or 1 for variances within classes by ``n_k - 1``, free of bias: a class of one sample then shows
+            no variance and is left out of NC1 and its relatives, instead of passing for collapsed. With
+            ``within="sample"`` the covariance within classes is then the pooled one, over ``N - K``.
+        classes: the classes to measure; samples of others are left out. The classifier's decisions are still taken
+            among all its outputs, so ``accuracy`` and ``nc4`` keep their meaning.
+        min_samples: leave out classes with fewer samples than this; 1 leaves out those without any.
+        ignore_index: samples with this label are left out, as by PyTorch's cross-entropy; ``None`` for no such label.
 
     Returns:
         A `NeuralCollapseReport`; its docstring defines every field.
@@ -40,24 +54,13 @@ def neural_collapse(
 
     Source: Papyan, Han and Donoho (2020); Zhu et al. (2021); Galanti et al. (2022); each field names its own.
     """
-    within, between = averaging("within", within), averaging("between", between)
+    choices = Choices(within, between, correction, classes, min_samples, ignore_index)
     features = feature_matrix(features)
-    labels, weight, bias = _arguments(features, labels, weight, bias)
-    num_classes = int(labels.max()) + 1 if weight is None else len(weight)
-    if num_classes < 2:
-        raise ValueError(f"labels must hold at least 2 classes, got {num_classes}")
-    if num_classes > len(features):  # before anything of the size of a mistaken label is made
-        raise ValueError(f"labels must hold a sample of every class, got {len(features)} for {num_classes} classes")
-    first = first_read(features, labels, num_classes)
+    weight, bias = classifier_arguments(weight, bias, features.shape[1], features.device)
+    labels = label_vector("labels", labels, len(features)).to(features.device)
+    chosen = select(labels, None if weight is None else len(weight), choices)
+    head = None if weight is None else Head(weight, bias, chosen.classes)
+    first = first_read(features, chosen.labels, chosen.num_classes)
     between_map = whitener(first.moments, between)
-    second = second_read(features, labels, first, between_map.matrix, within, weight, bias)
-    return report(second, between_map, weight, bias, within, between)
-
-
-def _arguments(
-    features: Tensor, labels: Tensor, weight: Tensor | None, bias: Tensor | None
-) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Check labels, weight and bias against the features, and bring them to their device."""
-    classifier = classifier_arguments(weight, bias, features.shape[1], features.device)
-    num_classes = None if weight is None else len(weight)
-    return checks.labels("labels", labels, len(features), num_classes).to(features.device), *classifier
+    second = second_read(features, chosen.labels, first, between_map.matrix, within, head, correction)
+    return report(second, between_map, head, choices, LeftOut.of(chosen))

@@ -2,73 +2,131 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor, nn
 
 from ncbook import checks
-from ncbook.metrics.class_moments import Averaging
-from ncbook.metrics.in_memory import neural_collapse
+from ncbook.metrics.choices import Averaging, Choices
+from ncbook.metrics.collectors import Collector
+from ncbook.metrics.launchers import FailedElsewhereError, Ranks, eagerly, is_sharded, original, whole
+from ncbook.metrics.network_batches import IGNORED, Batch, pooled
 from ncbook.metrics.reports import NeuralCollapseReport
 
 KEEP_BYTES = 2**30  # features up to 1 GB are kept, so that one pass over the loader gives every quantity
 
 
+@overload
 def measure(
     model: nn.Module,
     loader: Iterable[Any],
     classifier: nn.Module | str | None = None,
     *,
+    layers: None = None,
+    **options: Any,
+) -> NeuralCollapseReport: ...
+
+
+@overload
+def measure(
+    model: nn.Module,
+    loader: Iterable[Any],
+    classifier: nn.Module | str | None = None,
+    *,
+    layers: Sequence[str],
+    **options: Any,
+) -> dict[str, NeuralCollapseReport]: ...
+
+
+def measure(  # type: ignore[misc]  # the overloads stand for its options by **options
+    model: nn.Module,
+    loader: Iterable[Any],
+    classifier: nn.Module | str | None = None,
+    *,
+    layers: Sequence[str] | None = None,
+    pooling: Callable[[Tensor], Tensor] | None = None,
+    shift_labels: bool = False,
     mode: Literal["eval", "train"] = "eval",
     within: Averaging = "sample",
     between: Averaging = "class",
+    correction: int = 0,
+    classes: Sequence[int] | None = None,
+    min_samples: int | None = None,
+    ignore_index: int | None = -100,
     second_pass: bool = False,
     keep_bytes: int = KEEP_BYTES,
+    synchronise: bool = True,
     device: torch.device | str | None = None,
     progress: bool = True,
-) -> NeuralCollapseReport:
-    """Measure neural collapse of the features that ``model`` feeds to its classifier.
+) -> NeuralCollapseReport | dict[str, NeuralCollapseReport]:
+    """Measure neural collapse of the features that ``model`` feeds to its classifier, or of the layers named.
 
-    The model is run on every batch under ``inference_mode``; a hook takes what goes into the classifier. Features
+    The model is run on every batch without gradients; a hook takes what goes into the classifier. Features
     are kept while they fit in ``keep_bytes``. Beyond that they are streamed, and ``nc4`` and
     ``nearest_mean_accuracy`` need ``second_pass``, because they compare with class means that the first pass finds.
     The model is left as it was found: its mode, module by module, its buffers, and its hooks.
 
+    Where several processes run (``torch.distributed``), every one must call this, with its own share of the data,
+    however unequal, and every one gets the report on all of it. A sampler that repeats samples to make shares equal
+    has them counted twice. Under DistributedDataParallel or ``torch.compile`` the module inside is measured; a model
+    sharded by ``fully_shard`` needs at least one batch on every process.
+
     Args:
-        model: any module that maps inputs to logits (B, K).
-        loader: batches (inputs, labels, …), or mappings with "labels" or "label", of which all other entries are
-            given to the model by name. Read twice with ``second_pass`` if the features do not fit.
+        model: any module that maps inputs to logits (B, K), or (B, T, K) for labels (B, T).
+        loader: batches (inputs, labels, …), where inputs may be a tuple, or mappings with "labels" or "label", of
+            which all other entries are given to the model by name (where "attention_mask" is 0, a token is left
+            out). Batches without samples are passed over. Read twice with ``second_pass`` if the features do not fit.
         classifier: the last layer, as a module or by its name in ``model.named_modules()``. By default
             ``model.get_classifier()`` where there is one (as in timm), else the one module with a 2-D ``weight``
             whose output the model returns (as in torchvision).
+        layers: names of modules whose *outputs* are measured instead, in one pass; without a classifier's quantities.
+        pooling: turns a layer's output into vectors (B, d); by default maps and tokens are averaged over positions.
+        shift_labels: labels (B, T) are the inputs themselves, as for causal language models: position t is then
+            measured with label t + 1.
         mode: "eval", or "train" to see what the loss sees: batch statistics and dropout.
         within: as in `neural_collapse`; "class" needs features that fit in ``keep_bytes``.
         between: as in `neural_collapse`.
+        correction: as in `neural_collapse`.
+        classes: as in `neural_collapse`.
+        min_samples: as in `neural_collapse`; above 2 it needs features that fit in ``keep_bytes``.
+        ignore_index: as in `neural_collapse`.
         second_pass: read the loader again, if the features do not fit, for the quantities above. The features must
             then be the same in both passes: no random augmentation, and no ``mode="train"``.
-        keep_bytes: how many bytes of features to keep.
+        keep_bytes: how many bytes of features to keep, of all layers and processes together.
+        synchronise: speak for all processes; if not, for this one alone (and others need not call).
         device: where to run; by default where the model's parameters are. The model itself is not moved.
         progress: show a progress bar on the error stream.
 
     Returns:
-        A `NeuralCollapseReport` of the features, with the classifier's weight and bias where it has them.
+        A `NeuralCollapseReport` of the features, with the classifier's weight and bias where it has them; with
+        ``layers`` one report for each, by name.
 
     Raises:
         ValueError: if the classifier cannot be found, does not run or runs more than once, if its input is not (B, d)
-            or its weight not (K, d), for a batch of another form, an empty loader, or what `neural_collapse` refuses.
+            or its weight not (K, d), for a batch of another form, an empty loader, what `neural_collapse` refuses, or
+            an error on another process.
     """
     if not isinstance(model, nn.Module):
         raise ValueError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    if not isinstance(loader, Iterable):
+        raise ValueError(f"loader must be an iterable of batches, got {type(loader).__name__}")
     if mode not in ("eval", "train"):
         raise ValueError(f"mode must be 'eval' or 'train', got {mode!r}")
     checks.integer("keep_bytes", keep_bytes, minimum=0)
+    choices = Choices(within, between, correction, classes, min_samples, ignore_index)
+    model, classifier = original(model), original(classifier) if isinstance(classifier, nn.Module) else classifier
     where = torch.device(device) if device is not None else _device(model)
-    with as_found(model, mode):
-        batches = _Features(model, loader, classifier, where, progress)
-        return batches.report(within, between, second_pass, keep_bytes)
+    ranks = Ranks(synchronise)
+    if second_pass and iter(loader) is loader:
+        raise ValueError("loader must be one that can be read twice with second_pass=True, got an iterator")
+    sources = _sources(model, classifier, layers)
+    with as_found(model, mode), eagerly(model):
+        run = _Run(model, loader, sources, where, progress, ranks, choices, pooling, shift_labels, layers is not None)
+        found = run.reports(second_pass, keep_bytes)
+    return found if layers is not None else found[CLASSIFIER]
 
 
 @contextmanager
@@ -78,7 +136,8 @@ def as_found(model: nn.Module, mode: str) -> Iterator[None]:
     buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
     model.train(mode == "train")
     try:
-        with torch.inference_mode():
+        # Sharded weights are resized in place as the model runs, which inference tensors do not allow.
+        with torch.no_grad() if is_sharded(model) else torch.inference_mode():
             yield
     finally:
         for module, training in modes:
@@ -88,79 +147,149 @@ def as_found(model: nn.Module, mode: str) -> Iterator[None]:
                 buffer.copy_(value)
 
 
-class _Features:
-    """Runs a model over a loader and yields what its classifier sees."""
+CLASSIFIER = "classifier"
+
+
+def _sources(
+    model: nn.Module, classifier: nn.Module | str | None, layers: Sequence[str] | None
+) -> dict[str, nn.Module | None]:
+    """Return the modules to look at by name: the classifier (``None`` if it is yet to be found) or the layers."""
+    if layers is None:
+        return {CLASSIFIER: _named(model, classifier)}
+    if isinstance(layers, str) or not isinstance(layers, Sequence) or not layers:
+        raise ValueError(f"layers must be a sequence of names of modules of the model, got {layers!r}")
+    modules = dict(model.named_modules())
+    for name in layers:
+        if not isinstance(name, str) or name not in modules:
+            raise ValueError(f"layers must be names of modules of the model, got {name!r}")
+    if classifier is not None:
+        raise ValueError("classifier must be left out where layers are given")
+    return {name: modules[name] for name in layers}
+
+
+class _Run:
+    """Runs a model over a loader, and collects what its classifier or its layers see."""
 
     def __init__(
         self,
         model: nn.Module,
         loader: Iterable[Any],
-        classifier: nn.Module | str | None,
+        sources: dict[str, nn.Module | None],
         device: torch.device,
         progress: bool,
+        ranks: Ranks,
+        choices: Choices,
+        pooling: Callable[[Tensor], Tensor] | None,
+        shift: bool,
+        is_layers: bool,
     ) -> None:
-        self.model, self.loader, self.device, self.progress = model, loader, device, progress
-        self.classifier = _named(model, classifier)
+        self.model, self.loader, self.sources, self.device = model, loader, sources, device
+        self.progress, self.ranks, self.choices, self.pooling, self.shift = progress, ranks, choices, pooling, shift
+        self.sharded, self.is_layers = is_sharded(model), is_layers
+        # Padding needs a label to be left out by.
+        self.ignored = IGNORED if choices.ignore_index is None else choices.ignore_index
+        self.seen: dict[str, list[Any]] = {}
 
-    def batches(self, what: str) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Yield (features, labels, logits), all on the device."""
+    def reports(self, second_pass: bool, keep_bytes: int) -> dict[str, NeuralCollapseReport]:
+        """Read the loader, once or twice, and report on each source."""
+        collectors = {
+            name: Collector(self.choices, keep_bytes // len(self.sources), self.ranks, self.device)
+            for name in self.sources
+        }
+        with self._together():
+            for name, *batch in self._batches("features"):
+                collectors[name].add(*batch)
+        self._share_classifier()
+        streamed = {name: collector.settle() for name, collector in collectors.items()}
+        weight, bias = (whole(part) for part in self._parameters())
+        reports = {}
+        again = {}
+        for name, collector in collectors.items():
+            if not streamed[name]:
+                reports[name] = collector.from_memory(weight, bias)
+            elif second_pass:
+                again[name] = collector.new_stream(*collector.means_and_choices())
+        if again:
+            with self._together():
+                for name, *batch in self._batches("nearest means"):
+                    if name in again:
+                        again[name].update(*batch)
+        for name, collector in collectors.items():
+            if streamed[name]:
+                reports[name] = collector.from_stream(again.get(name), weight, bias)
+        return {name: reports[name] for name in collectors}
+
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        """Let an error on one process end the pass on all."""
+        error: Exception | None = None
+        try:
+            yield
+        except FailedElsewhereError:
+            raise
+        except Exception as raised:
+            error = raised
+        self.ranks.agree(None, error)
+
+    def _batches(self, what: str) -> Iterator[tuple[str, Tensor, Tensor, Tensor]]:
+        """Yield (source, features, labels, logits) for every batch and source, all on the device."""
         from tqdm import tqdm
 
-        seen: list[Tensor] = []
-        handle = None
+        handles: list[Any] = []
+        steps = self.ranks.in_step(self.loader, self.sharded)
+        total = len(self.loader) if isinstance(self.loader, Sized) else None
         try:
-            for batch in tqdm(self.loader, desc=what, unit="batch", disable=not self.progress, leave=False):
-                run, labels = _split(batch, self.device)
-                if self.classifier is None:
-                    self.classifier = find_classifier(self.model, run)
-                if handle is None:
-                    handle = self.classifier.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
-                seen.clear()
-                logits = run(self.model)
-                yield _features(seen, len(labels)), labels, logits
+            for given, new in tqdm(steps, what, total, unit="batch", disable=not self.progress, leave=False):
+                batch = Batch.of(given, self.device)
+                if batch.labels.numel() == 0 and not self.sharded:
+                    continue
+                if not self.is_layers and self.sources[CLASSIFIER] is None:
+                    self.sources[CLASSIFIER] = find_classifier(self.model, batch.run)
+                if not handles:
+                    handles += [self._hook(name, module) for name, module in self.sources.items()]
+                for values in self.seen.values():
+                    values.clear()
+                logits = batch.run(self.model)
+                if new and batch.labels.numel():
+                    yield from self._rows(batch, logits)
         finally:
-            if handle is not None:
+            for handle in handles:
                 handle.remove()
 
-    def report(self, within: Averaging, between: Averaging, second_pass: bool, keep: int) -> NeuralCollapseReport:
-        """Keep the features while they fit; stream from then on."""
-        kept: list[tuple[Tensor, Tensor]] = []
-        size, stream = 0, None
-        for features, labels, logits in self.batches("features"):
-            if stream is None:
-                size += features.numel() * features.element_size()
-                kept.append((features.clone(), labels))
-                if size <= keep:
-                    continue
-                stream = self._stream(within, between, logits.shape[-1], features.shape[1])
-                for h, y in kept:
-                    stream.update(h, y)
-                kept.clear()
-            else:
-                stream.update(features, labels)
-        if stream is None and not kept:
-            raise ValueError("loader must yield at least one batch, got none")
-        weight, bias = self._parameters()
-        if stream is None:
-            h, y = (torch.cat(part) for part in zip(*kept))
-            return neural_collapse(h, y, weight, bias, within=within, between=between)
-        if second_pass:
-            again = self._stream(within, between, stream.num_classes, stream.feature_dim, stream.class_means)
-            for features, labels, logits in self.batches("nearest means"):
-                again.update(features, labels, logits)
-            stream = again
-        return stream.compute(weight, bias)
+    def _hook(self, name: str, module: nn.Module | None) -> Any:
+        assert module is not None
+        seen = self.seen[name] = []
+        if self.is_layers:
+            return module.register_forward_hook(lambda module, args, output: seen.append(output))
+        take = lambda module, args, kwargs: seen.append(args[0] if args else next(iter(kwargs.values())))
+        return module.register_forward_pre_hook(take, with_kwargs=True)
 
-    def _stream(self, within: Averaging, between: Averaging, K: int, d: int, means: Tensor | None = None) -> Any:
-        from ncbook.metrics.stream import NeuralCollapse
+    def _rows(self, batch: Batch, logits: Any) -> Iterator[tuple[str, Tensor, Tensor, Tensor]]:
+        labels = batch.flat_labels(self.shift, self.ignored)
+        rows = {}
+        for name, values in self.seen.items():
+            if len(values) != 1:
+                raise ValueError(f"{name} must run exactly once for each batch, got {len(values)} times")
+            value = pooled(values[0], batch.labels, self.pooling) if self.is_layers else values[0]
+            what = f"output of {name}" if self.is_layers else "input of the classifier"
+            rows[name] = batch.flat(what, value, self.shift)
+        logits = batch.flat("output of the model", logits, self.shift)
+        for name, features in rows.items():
+            yield name, features, labels, logits
 
-        # MPS has no float64: the state then lives on the CPU.
-        where = torch.device("cpu") if self.device.type == "mps" else self.device
-        return NeuralCollapse(K, d, within=within, between=between, class_means=means).to(where)
+    def _share_classifier(self) -> None:
+        """Tell processes that had no batch which module the others found."""
+        if self.is_layers or not self.ranks.many:
+            return
+        own = self.sources[CLASSIFIER]
+        names = self.ranks.gather(next((name for name, m in self.model.named_modules() if m is own), None))
+        if own is None:
+            found = next((name for name in names if name is not None), None)
+            self.sources[CLASSIFIER] = None if found is None else self.model.get_submodule(found)
 
     def _parameters(self) -> tuple[Tensor | None, Tensor | None]:
-        weight, bias = (getattr(self.classifier, name, None) for name in ("weight", "bias"))
-        return weight, bias
+        found = None if self.is_layers else self.sources[CLASSIFIER]
+        return getattr(found, "weight", None), getattr(found, "bias", None)
 
 
 def find_classifier(model: nn.Module, run: Callable[[nn.Module], Any]) -> nn.Module:
@@ -173,6 +302,8 @@ def find_classifier(model: nn.Module, run: Callable[[nn.Module], Any]) -> nn.Mod
     Raises:
         ValueError: if there is no such module with a 2-D weight.
     """
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     named = getattr(model, "get_classifier", None)
     if callable(named) and isinstance(named(), nn.Module) and hasattr(named(), "weight"):
         return named()
@@ -199,36 +330,6 @@ def _named(model: nn.Module, classifier: nn.Module | str | None) -> nn.Module | 
     if classifier is not None and not any(classifier is module for module in modules.values()):
         raise ValueError(f"classifier must be a module of the model, got {type(classifier).__name__} from elsewhere")
     return classifier
-
-
-def _split(batch: Any, device: torch.device) -> tuple[Callable[[nn.Module], Any], Tensor]:
-    """Return how to run a model on the batch, and the batch's labels."""
-    if isinstance(batch, Mapping):
-        name = next((name for name in ("labels", "label") if name in batch), None)
-        if name is None:
-            raise ValueError(f"a batch that is a mapping must have 'labels' or 'label', got {sorted(batch)}")
-        inputs = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in batch.items() if k != name}
-        return lambda model: _logits(model(**inputs)), batch[name].to(device)
-    if not isinstance(batch, Sequence) or len(batch) < 2 or not isinstance(batch[1], Tensor):
-        raise ValueError(f"a batch must be (inputs, labels, …) or a mapping, got {type(batch).__name__}")
-    images = batch[0].to(device)
-    return lambda model: _logits(model(images)), batch[1].to(device)
-
-
-def _logits(output: Any) -> Any:
-    """Unwrap what some models put around their logits (a tuple, or an object with ``logits``)."""
-    if isinstance(output, Tensor):
-        return output
-    return output.logits if hasattr(output, "logits") else output[0]
-
-
-def _features(seen: list[Tensor], batch: int) -> Tensor:
-    if len(seen) != 1:
-        raise ValueError(f"classifier must run exactly once for each batch, got {len(seen)} times")
-    features = seen[0]
-    if features.ndim != 2 or len(features) != batch:
-        raise ValueError(f"the input of the classifier must be (B={batch}, d), got {tuple(features.shape)}")
-    return features.detach()
 
 
 def _device(model: nn.Module) -> torch.device:

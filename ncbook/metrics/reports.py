@@ -15,7 +15,12 @@ import torch
 from torch import Tensor
 
 from ncbook import checks, etf
-from ncbook.metrics.class_moments import Averaging, Moments, SecondRead, Whitener, row_squares
+from ncbook.metrics.arrays import as_tensor
+from ncbook.metrics.choices import Averaging, Choices, Selection
+from ncbook.metrics.class_moments import MOST_SCORES, Head, SecondRead, Whitener, row_squares
+
+# Printed only where they say something.
+OCCASIONAL = ("correction", "singletons", "classes", "classes_left_out", "samples_left_out")
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,11 @@ class NeuralCollapseReport:
         largest_class: samples in the largest class.
         within: what the averages within classes (``Sigma_W``, ``directional_nc1``, ``nc4``, accuracies) run over.
         between: what ``mu_G`` and ``Sigma_B`` average over.
+        correction: 0, or 1 where variances are by ``n_k - 1``.
+        singletons: measured classes of one sample. Their variance reads as zero, though nothing was seen of it.
+        classes: the numbers of the measured classes, ``None`` where all were measured.
+        classes_left_out: classes of the head that were not measured.
+        samples_left_out: samples that were not measured: ignored, or of a class left out.
     """
 
     nc1: float
@@ -97,17 +107,49 @@ class NeuralCollapseReport:
     largest_class: int
     within: Averaging
     between: Averaging
+    correction: int = 0
+    singletons: int = 0
+    classes: tuple[int, ...] | None = None
+    classes_left_out: int = 0
+    samples_left_out: int = 0
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What may mislead in these numbers, one sentence each; empty where nothing was seen."""
+        found = []
+        possible = min(self.num_classes - 1, self.feature_dim)
+        if self.between_rank < possible:
+            found.append(
+                f"the class means span {self.between_rank} of {possible} directions: nc1 ignores those in which they"
+                " do not differ, so classes that have merged can pass for collapsed"
+            )
+        if self.singletons and self.correction == 0:
+            found.append(
+                f"{self.singletons} of {self.num_classes} classes have one sample, whose variance counts as zero:"
+                " correction=1 or min_samples=2 leave them out"
+            )
+        elif self.smallest_class < 5 and self.correction == 0 and self.largest_class > 1:
+            found.append(
+                f"the smallest class has {self.smallest_class} samples, so its variance reads"
+                f" {1 / self.smallest_class:.0%} too small: correction=1 removes that"
+            )
+        return tuple(found)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as a plain dictionary, in order."""
         return dataclasses.asdict(self)
 
     def __str__(self) -> str:
-        """Return a table, one line a field, four significant digits."""
+        """Return a table, one line a field, four significant digits; then what was left out, and warnings, if any."""
         lines = []
         for name, value in self.as_dict().items():
+            if name in OCCASIONAL and not value:
+                continue
+            if isinstance(value, tuple):
+                value = ", ".join(map(str, value[:8])) + (f", … ({len(value)})" if len(value) > 8 else "")
             shown = "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
             lines.append(f"{name:<22} {shown}")
+        lines += [f"warning: {text}" for text in self.warnings]
         return "\n".join(lines)
 
 
@@ -127,21 +169,34 @@ def classifier_arguments(
         if bias is not None:
             raise ValueError("bias must come with a weight, got a bias and no weight")
         return None, None
+    weight, bias = as_tensor("weight", weight), as_tensor("bias", bias)
     W = checks.tensor("weight", weight, "K, d", K=num_classes, d=feature_dim).detach().cpu().double().to(device)
     if bias is None:
         return W, None
     return W, checks.tensor("bias", bias, "K", K=len(W)).detach().cpu().double().to(device)
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """What was not measured."""
+
+    classes: tuple[int, ...] | None  # those that were, where not all were
+    classes_left_out: int
+    samples_left_out: int
+
+    @classmethod
+    def of(cls, chosen: Selection) -> LeftOut:
+        """Return what a selection left out."""
+        kept = None if chosen.classes is None else tuple(chosen.classes.tolist())
+        return cls(kept, chosen.classes_left_out, chosen.samples_left_out)
+
+
 def report(
-    read: SecondRead,
-    between_map: Whitener,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    within: Averaging,
-    between: Averaging,
+    read: SecondRead, between_map: Whitener, head: Head | None, choices: Choices, left_out: LeftOut
 ) -> NeuralCollapseReport:
     """Turn what was read into the report; `neural_collapse` and the stream both end here."""
+    within, between = choices.within, choices.between
+    weight, bias = (None, None) if head is None else head.measured()
     moments = read.moments
     counts, K = moments.counts, len(moments.counts)
     centred, mean = moments.centred(between), moments.global_mean(between)
@@ -150,7 +205,7 @@ def report(
     nc3, nc3_product = _duality(centred, between_map.rank > 0, weight)
     W = _frame(weight, bool(weight.any())) if weight is not None else dict.fromkeys(frame)
     return NeuralCollapseReport(
-        **_variability(read, between_map, within, between),
+        **_variability(read, between_map, choices),
         nc2_means=frame["nc2"],
         nc2_weight=W["nc2"],
         equinorm_means=frame["equinorm"],
@@ -175,37 +230,45 @@ def report(
         largest_class=int(counts.max()),
         within=within,
         between=between,
+        correction=choices.correction,
+        singletons=int((counts == 1).sum()),
+        classes=left_out.classes,
+        classes_left_out=left_out.classes_left_out,
+        samples_left_out=left_out.samples_left_out,
     )
 
 
-def _variability(read: SecondRead, between_map: Whitener, within: Averaging, between: Averaging) -> dict[str, float]:
+def _variability(read: SecondRead, between_map: Whitener, choices: Choices) -> dict[str, float]:
     """NC1 in its four forms."""
-    moments = read.moments
-    counts, weights = moments.counts, moments.class_weights(within)
+    moments, within, correction = read.moments, choices.within, choices.correction
+    counts, degrees = moments.counts, moments.degrees(correction)
     if float(counts.max()) < 2:  # no class has two samples: the variance within classes was not observed
         return dict.fromkeys(("nc1", "nc1_trace_quotient", "cdnv", "directional_nc1"), math.nan)
-    within_trace = float(weights @ (moments.scatters / counts))
+    variances = moments.scatters / degrees.clamp_min(1)
+    within_trace = float(moments.within_weights(within, correction) @ variances)
     collapsed = between_map.rank == 0
     none = math.nan if within_trace == 0 else math.inf
-    between_trace = float(moments.class_weights(between) @ row_squares(moments.centred(between)))
-    turns, sizes = moments.direction_scatters, moments.direction_counts
+    between_trace = float(moments.class_weights(choices.between) @ row_squares(moments.centred(choices.between)))
+    turns, sizes = moments.direction_scatters, (moments.direction_counts - correction).clamp_min(0)
     directional = turns.sum() / sizes.sum() if within == "sample" else (turns / sizes)[sizes > 0].mean()
     return {
         "nc1": none if collapsed else read.whitened / len(counts),
         "nc1_trace_quotient": none if collapsed else within_trace / between_trace,
-        "cdnv": none if collapsed else _cdnv(moments),
+        "cdnv": none if collapsed else _cdnv(moments.centred("class")[degrees > 0], variances[degrees > 0]),
         "directional_nc1": float(directional),
     }
 
 
-def _cdnv(moments: Moments) -> float:
+def _cdnv(means: Tensor, variances: Tensor) -> float:
     """Mean over pairs of classes of the class-distance normalised variance, some hundred rows of pairs at a time."""
-    means, variances = moments.centred("class"), moments.scatters / moments.counts
     K, norms = len(means), row_squares(means)
+    if K < 2:
+        return math.nan
     total = 0.0
-    for start in range(0, K, 512):
-        some = means[start : start + 512]
-        scale = norms[start : start + 512, None] + norms
+    size = max(16, min(512, MOST_SCORES // K))
+    for start in range(0, K, size):
+        some = means[start : start + size]
+        scale = norms[start : start + size, None] + norms
         squares = torch.addmm(scale, some, means.T, alpha=-2)
         # The difference of two close means loses its digits in the product: take it first there.
         for pairs in (squares < 1e-5 * scale).nonzero().split(4096):
@@ -213,7 +276,7 @@ def _cdnv(moments: Moments) -> float:
             squares[i, j] = row_squares(some[i] - means[j])
         index = torch.arange(len(some), device=means.device)
         squares[index, start + index] = math.inf  # a class is no pair with itself
-        total += float(((variances[start : start + 512, None] + variances) / (2 * squares)).sum())
+        total += float(((variances[start : start + size, None] + variances) / (2 * squares)).sum())
     return total / (K * (K - 1))
 
 

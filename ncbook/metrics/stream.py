@@ -7,7 +7,7 @@ the means so far, never as a sum of squares, so nothing cancels however far the 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,24 +15,25 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from ncbook import checks
+from ncbook.metrics.arrays import as_tensor, feature_matrix, label_vector
+from ncbook.metrics.choices import Averaging, Choices
 from ncbook.metrics.class_moments import (
     BLOCK_ENTRIES,
-    Averaging,
+    Head,
     Moments,
     SecondRead,
     add_by_class,
-    averaging,
     blocks,
     check_classes,
-    feature_matrix,
     first_samples,
     nearest_mean,
     row_squares,
+    sums_by_class,
     whitener,
 )
-from ncbook.metrics.reports import NeuralCollapseReport, classifier_arguments, report
-from ncbook.metrics.stream_state import Parts, add_gram, directions_of, merge
-from ncbook.metrics.unit_rows import deviations, unit_rows
+from ncbook.metrics.reports import LeftOut, NeuralCollapseReport, classifier_arguments, report
+from ncbook.metrics.stream_state import Parts, add_gram, fold_directions, merge
+from ncbook.metrics.unit_rows import unit_rows
 
 
 class _Opaque:
@@ -59,6 +60,11 @@ class NeuralCollapse(Metric):
         within: what the covariance within classes averages over: every "sample", or every "class" first. A stream
             cannot know the final class sizes, so "class" needs ``class_counts``.
         between: what the global mean and the covariance between classes average over.
+        correction: as in `neural_collapse`.
+        classes: the classes to measure, as in `neural_collapse`.
+        min_samples: leave out classes with fewer samples, as in `neural_collapse`. What a sample added to the scatter
+            cannot be taken back, so more than 2 (a single sample adds none) needs ``class_counts``.
+        ignore_index: samples with this label are left out; ``None`` for no such label.
         class_counts: (K,) the number of samples each class will have had by the time of `compute`.
         class_means: (K, d) means to judge nearest-mean decisions by.
 
@@ -74,6 +80,7 @@ class NeuralCollapse(Metric):
     full_state_update = False
     state: Tensor
     class_means_given: Tensor | None
+    asked: Tensor | None
 
     def __init__(
         self,
@@ -82,6 +89,10 @@ class NeuralCollapse(Metric):
         *,
         within: Averaging = "sample",
         between: Averaging = "class",
+        correction: int = 0,
+        classes: Sequence[int] | None = None,
+        min_samples: int | None = None,
+        ignore_index: int | None = -100,
         class_counts: Tensor | None = None,
         class_means: Tensor | None = None,
         **kwargs: Any,
@@ -90,16 +101,24 @@ class NeuralCollapse(Metric):
         super().__init__(compute_with_cache=False, **kwargs)
         self.num_classes = checks.integer("num_classes", num_classes, minimum=2)
         self.feature_dim = checks.integer("feature_dim", feature_dim)
-        self.within, self.between = averaging("within", within), averaging("between", between)
+        self.choices = Choices(within, between, correction, classes, min_samples, ignore_index)
+        self.choices.check_head(self.num_classes)
+        self.within, self.between = within, between
         if self.within == "class" and class_counts is None:
             raise ValueError("class_counts must be given with within='class': a stream cannot know the class sizes")
+        if (min_samples or 0) > 2 and class_counts is None:
+            raise ValueError(f"class_counts must be given with min_samples > 2, got min_samples = {min_samples}")
         if class_counts is not None:
+            class_counts = as_tensor("class_counts", class_counts)
             class_counts = checks.labels("class_counts", class_counts, self.num_classes)
-            check_classes(class_counts)
+            if min_samples is None:
+                check_classes(class_counts if classes is None else class_counts[list(self.choices.classes or ())])
         self.class_counts = class_counts
         if class_means is not None:
+            class_means = as_tensor("class_means", class_means)
             checks.tensor("class_means", class_means, "K, d", K=self.num_classes, d=self.feature_dim)
             class_means = class_means.detach().double()
+        self.register_buffer("asked", self._asked(), persistent=False)
         self.register_buffer("class_means_given", class_means, persistent=False)
         sizes = (self.num_classes, self.feature_dim)
         packed = torch.zeros(Parts.size(*sizes), dtype=torch.float64)
@@ -118,9 +137,14 @@ class NeuralCollapse(Metric):
             ValueError: for a wrong shape or dtype, labels out of range, or a NaN or an infinity (naming the sample).
         """
         features = feature_matrix(features, self.feature_dim).to(self.state.device)
-        labels = checks.labels("labels", labels, len(features), self.num_classes).to(features.device)
+        labels = label_vector("labels", labels, len(features)).to(features.device)
         if logits is not None:
+            logits = as_tensor("logits", logits)
             checks.tensor("logits", logits, "B, K", B=len(features), K=self.num_classes)
+        dropped, labels = self._dropped(labels)
+        if dropped == len(labels):
+            self._parts().dropped.add_(dropped)
+            return
         parts, size = self._parts(), max(1024, BLOCK_ENTRIES // self.feature_dim)
         if len(features) > size:  # more than one block: look at all of it before changing anything
             for rows, _, start in blocks(features, labels):
@@ -129,8 +153,32 @@ class NeuralCollapse(Metric):
         # At least 1024 rows a product: every product reads and writes the d x d matrix once.
         for rows, of, start in blocks(features, labels, size):
             units, nonzero = unit_rows(rows, start)
-            self._judge(parts, rows, of, None if decisions is None else decisions[start : start + len(rows)])
+            index = start if isinstance(start, Tensor) else slice(start, start + len(rows))
+            self._judge(parts, rows, of, None if decisions is None else decisions[index])
             self._fold(parts, rows, units, nonzero, of)
+        parts.dropped.add_(dropped)
+
+    def _dropped(self, labels: Tensor) -> tuple[int, Tensor]:
+        """Return how many samples are left out, and the labels with -1 for them, checked."""
+        index, out = self.choices.ignore_index, torch.zeros_like(labels, dtype=torch.bool)
+        if index is not None:
+            out = labels == index
+        if not bool(out.all()):
+            checks.labels("labels", labels[~out], None, self.num_classes)
+        if self.asked is not None:
+            out = out | ~self.asked.to(labels.device)[labels.clamp_min(0)]
+        count = int(out.sum())
+        return count, labels.masked_fill(out, -1) if count else labels
+
+    def _asked(self) -> Tensor | None:
+        """Return a mask (K,) of the classes whose samples are folded in; None for all."""
+        asked = torch.ones(self.num_classes, dtype=torch.bool)
+        if self.choices.classes is not None:
+            asked = ~asked
+            asked[list(self.choices.classes)] = True
+        if self.choices.min_samples is not None and self.class_counts is not None:
+            asked &= self.class_counts.cpu() >= self.choices.min_samples
+        return None if bool(asked.all()) else asked
 
     def forward(self, *args: Any, **kwargs: Any) -> None:
         """Do what `update` does. A batch seldom holds every class, so there is no value of one batch."""
@@ -148,33 +196,50 @@ class NeuralCollapse(Metric):
                 than the ``class_counts`` announced.
         """
         parts = self._parts()
-        check_classes(parts.counts)
-        if self.class_counts is not None and not torch.equal(parts.counts.cpu(), self.class_counts.double().cpu()):
+        kept, left_out = self._kept(parts)
+        announced = None if self.class_counts is None else self.class_counts.double().cpu()
+        if announced is not None and not torch.equal(parts.counts[kept].cpu(), announced[kept.cpu()]):
             raise ValueError(f"class_counts must be what came, {parts.counts.int().tolist()}, got others")
         weight, bias = classifier_arguments(weight, bias, self.feature_dim, parts.counts.device, self.num_classes)
-        moments = Moments(
-            parts.counts,
-            parts.references,
-            parts.offsets,
-            parts.scatters,
-            parts.direction_counts,
-            parts.direction_scatters,
-        )
+        head = None if weight is None else Head(weight, bias, kept if left_out.classes_left_out else None)
+        names = ("counts", "references", "offsets", "scatters", "direction_counts", "direction_scatters")
+        # Whole views where nothing is left out: no copies of (K, d).
+        part = {
+            name: getattr(parts, name) if left_out.classes is None else getattr(parts, name)[kept] for name in names
+        }
+        moments = Moments(**part)
         between_map = whitener(moments, self.between)
         upper = torch.triu(parts.scatter)
         T, scatter = between_map.matrix, upper + torch.triu(upper, 1).T
         whitened = float(((T @ scatter) * T).sum())
-        whitened /= self.num_classes if self.within == "class" else float(parts.counts.sum())
-        judged = torch.equal(parts.judged, parts.counts)
+        degrees = moments.degrees(self.choices.correction)
+        # With within="class" the rows came scaled by their classes' sizes.
+        whitened /= float((degrees > 0).sum()) if self.within == "class" else max(1.0, float(degrees.sum()))
+        judged = torch.equal(parts.judged[kept], parts.counts[kept])
         given = self.class_means_given is not None
         read = SecondRead(
             moments,
             whitened,
-            nearest=parts.nearest if given else None,
-            right=parts.right if judged else None,
-            agreeing=parts.agreeing if given and judged else None,
+            nearest=parts.nearest[kept] if given else None,
+            right=parts.right[kept] if judged else None,
+            agreeing=parts.agreeing[kept] if given and judged else None,
         )
-        return report(read, between_map, weight, bias, self.within, self.between)
+        return report(read, between_map, head, self.choices, left_out)
+
+    def _kept(self, parts: Parts) -> tuple[Tensor, LeftOut]:
+        """Return the classes to measure, and what is left out."""
+        counts, choices = parts.counts, self.choices
+        kept = torch.ones_like(counts, dtype=torch.bool) if self.asked is None else self.asked.to(counts.device)
+        if choices.min_samples is not None:
+            kept = kept & (counts >= choices.min_samples)
+        elif bool((kept & (counts == 0)).any()):
+            check_classes(counts.where(kept, torch.ones_like(counts)))
+        numbers = kept.nonzero()[:, 0]
+        if len(numbers) < 2:
+            raise ValueError(f"labels must leave at least 2 classes to measure, got {len(numbers)} of {len(counts)}")
+        out = len(counts) - len(numbers)
+        samples = int(parts.dropped) + int(counts.sum()) - int(counts[numbers].sum())
+        return numbers, LeftOut(tuple(numbers.tolist()) if out else None, out, samples)
 
     @property
     def class_means(self) -> Tensor:
@@ -191,22 +256,32 @@ class NeuralCollapse(Metric):
         """Scale of each class's rows in the scatter matrix: ``Sigma_W`` must be linear in what is summed."""
         if self.within == "sample" or self.class_counts is None:
             return None
-        return self.class_counts.double().rsqrt()
+        # A class of one sample has no scatter to scale, and one of none has no rows.
+        return (self.class_counts.double() - self.choices.correction).clamp_min(1).rsqrt()
 
     def _judge(self, parts: Parts, rows: Tensor, labels: Tensor, chosen: Tensor | None) -> None:
         """Count decisions: of the classifier, and of the nearest given mean."""
 
         def count(into: Tensor, hits: Tensor) -> None:
-            into.add_(torch.bincount(labels, weights=hits.double(), minlength=self.num_classes))
+            into.add_(sums_by_class(hits, labels, self.num_classes))
 
         if chosen is not None:
             count(parts.judged, torch.ones_like(labels))
             count(parts.right, chosen == labels)
         if self.class_means_given is not None:
-            nearest = nearest_mean(rows, self.class_means_given)
+            nearest = self._nearest(rows)
             count(parts.nearest, nearest == labels)
             if chosen is not None:
                 count(parts.agreeing, nearest == chosen)
+
+    def _nearest(self, rows: Tensor) -> Tensor:
+        """Return the class, among those that can be measured, of the nearest given mean."""
+        given = self.class_means_given
+        assert given is not None
+        if self.asked is not None:
+            numbers = self.asked.to(rows.device).nonzero()[:, 0]
+            return numbers[nearest_mean(given[numbers])(rows)]
+        return nearest_mean(given)(rows)
 
     def _fold(self, parts: Parts, rows: Tensor, units: Tensor, nonzero: Tensor, labels: Tensor) -> None:
         """Add rows (B, d) to the moments, each by one row of one product.
@@ -219,7 +294,7 @@ class NeuralCollapse(Metric):
         present, of, samples = torch.unique(labels, return_inverse=True, return_counts=True)
         before, first = parts.counts[present], first_samples(of, len(present))
         references = torch.where((before == 0)[:, None], rows[first], parts.references[present])
-        self._fold_directions(parts, rows, units, nonzero, references, present, of)
+        fold_directions(parts, rows, units, nonzero, references, present, of)
 
         rows -= references[of]
         share = samples / (before + samples)
@@ -227,44 +302,16 @@ class NeuralCollapse(Metric):
         rows -= (parts.offsets[present] + (1 - (1 - share).sqrt())[:, None] * shift)[of]
         parts.references[present] = references
         parts.offsets[present] += share[:, None] * shift
-        parts.scatters[present] += torch.bincount(of, weights=row_squares(rows))
+        parts.scatters[present] += sums_by_class(row_squares(rows), of, len(present))
         parts.counts[present] += samples
         scales = self._row_scales()
         add_gram(parts.scatter, rows if scales is None else rows.mul_(scales.to(rows.device)[labels][:, None]))
 
-    @staticmethod
-    def _fold_directions(
-        parts: Parts,
-        rows: Tensor,
-        units: Tensor,
-        nonzero: Tensor,
-        references: Tensor,
-        present: Tensor,
-        of: Tensor,
-    ) -> None:
-        """Add the directions of rows (B, d), measured from those of the references, to their moments."""
-        axes = directions_of(references)
-        turns = units.sub_(axes[of])
-        squares = row_squares(turns)
-        near = ((squares < 1e-6) & nonzero).nonzero()[:, 0]  # digits are lost below: compute them again
-        if len(near):
-            turns[near] = deviations(rows[near], axes[of[near]])
-            squares[near] = row_squares(turns[near])
-        if not bool(nonzero.all()):
-            turns *= nonzero[:, None]
-        weights = nonzero.double()
-        samples, before = torch.bincount(of, weights=weights), parts.direction_counts[present]
-        mean = add_by_class(torch.zeros_like(axes), turns, of) / samples.clamp_min(1)[:, None]
-        sums = torch.bincount(of, weights=squares * weights)
-        off = sums - samples * row_squares(mean)
-        # From an axis among the samples the difference keeps its digits, unless that sample is an outlier.
-        if bool((off < 1e-4 * sums).any()):
-            off = torch.bincount(of, weights=row_squares(turns - mean[of]) * weights)
-        share = samples / (before + samples).clamp_min(1)
-        shift = (mean - parts.direction_offsets[present]) * (samples > 0)[:, None]
-        parts.direction_scatters[present] += off + before * share * row_squares(shift)
-        parts.direction_offsets[present] += share[:, None] * shift
-        parts.direction_counts[present] += samples
+    def _apply(self, fn: Callable, *args: Any, **kwargs: Any) -> Any:
+        """Follow the model to other devices, except to MPS, which has no float64: the state then stays where it is."""
+        if fn(torch.zeros(1)).device.type == "mps":
+            return self
+        return super()._apply(fn, *args, **kwargs)
 
     def _wrap_compute(self, compute: Callable) -> Callable:
         """Keep torchmetrics' synchronisation around `compute`, and its hands off the frozen report."""

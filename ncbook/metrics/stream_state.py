@@ -7,9 +7,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ncbook.metrics.class_moments import row_squares
+from ncbook.metrics.class_moments import add_by_class, row_squares, sums_by_class
+from ncbook.metrics.unit_rows import deviations
 
-SUMS = ("counts", "direction_counts", "scatters", "direction_scatters", "judged", "right", "nearest", "agreeing")
+SUMS = (
+    "counts",
+    "direction_counts",
+    "scatters",
+    "direction_scatters",
+    "judged",
+    "right",
+    "nearest",
+    "agreeing",
+    "dropped",
+)
 PANELS = 4  # of columns of the scatter matrix; only those on and above the diagonal are updated
 
 
@@ -28,18 +39,19 @@ class Parts:
     references: Tensor  # (K, d) the first sample of each class
     offsets: Tensor  # (K, d) class mean minus reference
     direction_offsets: Tensor  # (K, d) class mean of h/||h||, minus the direction of the reference
+    dropped: Tensor  # (1,) samples that were ignored, or of classes not asked for
     scatter: Tensor  # (d, d) scatter within classes; only panels on and above the diagonal are kept
 
     @staticmethod
     def size(num_classes: int, feature_dim: int) -> int:
         """Return the length of the packed vector."""
-        return 8 * num_classes + feature_dim * (3 * num_classes + feature_dim)
+        return 1 + 8 * num_classes + feature_dim * (3 * num_classes + feature_dim)
 
     @classmethod
     def of(cls, packed: Tensor, num_classes: int, feature_dim: int) -> Parts:
         """Return views into ``packed``."""
         K, d = num_classes, feature_dim
-        shapes = [(K,)] * 8 + [(K, d)] * 3 + [(d, d)]
+        shapes = [(K,)] * 8 + [(K, d)] * 3 + [(1,), (d, d)]
         lengths = [torch.Size(shape).numel() for shape in shapes]
         return cls(*(part.view(shape) for part, shape in zip(packed.split(lengths), shapes)))
 
@@ -60,7 +72,11 @@ def merge(stacked: Tensor, num_classes: int, feature_dim: int, row_scales: Tenso
     """
     merged = torch.zeros_like(stacked[0])
     into = Parts.of(merged, num_classes, feature_dim)
-    parts = [p for p in (Parts.of(row, num_classes, feature_dim) for row in stacked) if bool(p.counts.any())]
+    parts = [
+        p
+        for p in (Parts.of(row, num_classes, feature_dim) for row in stacked)
+        if bool(p.counts.any() | p.dropped.any())
+    ]
     if not parts:
         return merged
     for name in SUMS:
@@ -86,3 +102,37 @@ def merge(stacked: Tensor, num_classes: int, feature_dim: int, row_scales: Tenso
 def directions_of(references: Tensor) -> Tensor:
     """Return unit vectors (K, d) along the references; zero for a zero reference."""
     return torch.nn.functional.normalize(references, dim=1, eps=1e-140)
+
+
+def fold_directions(
+    parts: Parts,
+    rows: Tensor,
+    units: Tensor,
+    nonzero: Tensor,
+    references: Tensor,
+    present: Tensor,
+    of: Tensor,
+) -> None:
+    """Add the directions of rows (B, d), measured from those of the references, to their moments."""
+    axes = directions_of(references)
+    turns = units.sub_(axes[of])
+    squares = row_squares(turns)
+    near = ((squares < 1e-6) & nonzero).nonzero()[:, 0]  # digits are lost below: compute them again
+    if len(near):
+        turns[near] = deviations(rows[near], axes[of[near]])
+        squares[near] = row_squares(turns[near])
+    if not bool(nonzero.all()):
+        turns *= nonzero[:, None]
+    weights = nonzero.double()
+    samples, before = sums_by_class(weights, of, len(axes)), parts.direction_counts[present]
+    mean = add_by_class(torch.zeros_like(axes), turns, of) / samples.clamp_min(1)[:, None]
+    sums = sums_by_class(squares * weights, of, len(axes))
+    off = sums - samples * row_squares(mean)
+    # From an axis among the samples the difference keeps its digits, unless that sample is an outlier.
+    if bool((off < 1e-4 * sums).any()):
+        off = sums_by_class(row_squares(turns - mean[of]) * weights, of, len(axes))
+    share = samples / (before + samples).clamp_min(1)
+    shift = (mean - parts.direction_offsets[present]) * (samples > 0)[:, None]
+    parts.direction_scatters[present] += off + before * share * row_squares(shift)
+    parts.direction_offsets[present] += share[:, None] * shift
+    parts.direction_counts[present] += samples

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 
-def unit_rows(rows: Tensor, start: int = 0) -> tuple[Tensor, Tensor]:
+def unit_rows(rows: Tensor, start: int | Tensor = 0) -> tuple[Tensor, Tensor]:
     """Return the rows divided by their norms (zero rows stay zero), and which rows are not zero.
 
     Args:
         rows: (B, d), float64.
-        start: index of the first row, for the error.
+        start: index of the first row, or of every row, for the error.
 
     Raises:
         ValueError: naming the first sample with a NaN or an infinity, or whose norm over- or underflows float64.
@@ -30,15 +30,16 @@ def unit_rows(rows: Tensor, start: int = 0) -> tuple[Tensor, Tensor]:
     return rows * smallest.reciprocal()[:, None], nonzero  # quicker than a division for each entry
 
 
-def _report_bad_row(rows: Tensor, norms: Tensor, start: int) -> None:
+def _report_bad_row(rows: Tensor, norms: Tensor, start: int | Tensor) -> None:
     row = int((~(norms < 1e140)).nonzero()[0])
+    sample = int(start[row]) if isinstance(start, Tensor) else start + row
     bad = (~torch.isfinite(rows[row])).nonzero()
     if len(bad):
         column = int(bad[0])
         raise ValueError(
-            f"features must be finite, got {rows[row, column].item()} at sample {start + row}, coordinate {column}"
+            f"features must be finite, got {rows[row, column].item()} at sample {sample}, coordinate {column}"
         )
-    raise ValueError(f"features must have norms below 1e140, got {norms[row].item():.1e} at sample {start + row}")
+    raise ValueError(f"features must have norms below 1e140, got {norms[row].item():.1e} at sample {sample}")
 
 
 def deviations(rows: Tensor, axes: Tensor) -> Tensor:

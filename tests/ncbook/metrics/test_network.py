@@ -1,23 +1,17 @@
-"""Measuring a network through a hook, and saved arrays by the command."""
+"""Measuring a network through a hook."""
 
 from __future__ import annotations
 
-import json
-import math
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from ncbook.metrics import main, measure, neural_collapse
+from ncbook.metrics import measure, neural_collapse
 from ncbook.models import ETFClassifier, FeatureClassifier
 
 
@@ -82,7 +76,7 @@ def direct(net: Net, data: TensorDataset) -> Any:
 
 def close(a: Any, b: Any, *, without: tuple[str, ...] = ()) -> None:
     for name, value in b.as_dict().items():
-        if name not in without and value is not None and not isinstance(value, str):
+        if name not in without and value is not None and not isinstance(value, (str, tuple)):
             # float32 features of one batch differ in the last bit from those of another batch size.
             assert getattr(a, name) == pytest.approx(value, rel=1e-4, abs=1e-6), name
 
@@ -153,7 +147,7 @@ def test_features_that_do_not_fit_are_streamed(net: Net, data: TensorDataset) ->
     kept = measure(net, loader, progress=False)
     once = measure(net, loader, keep_bytes=1000, progress=False)
     twice = measure(net, loader, keep_bytes=1000, second_pass=True, progress=False)
-    assert once.nc4 is None and once.nearest_mean_accuracy is None and once.accuracy is None
+    assert once.nc4 is None and once.nearest_mean_accuracy is None and once.accuracy == kept.accuracy
     assert twice.nc4 == kept.nc4 and twice.accuracy == kept.accuracy
     for streamed in (once, twice):
         for name in ("nc1", "cdnv", "directional_nc1", "nc3", "bias_collapse"):
@@ -196,111 +190,3 @@ def test_progress_goes_to_the_error_stream(net: Net, data: TensorDataset, capsys
     measure(net, DataLoader(data, 16))
     captured = capsys.readouterr()
     assert captured.out == "" and "features" in captured.err
-
-
-# --- The command. ---
-
-
-def saved(folder: Path, **arrays: np.ndarray) -> list[str]:
-    for name, array in arrays.items():
-        np.save(folder / f"{name}.npy", array)
-    return [part for name in arrays for part in (f"--{name}", str(folder / f"{name}.npy"))]
-
-
-def arrays(dtype: str = "float32") -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(0)
-    labels = np.arange(30) % 3
-    features = (rng.normal(size=(30, 5)) + 3 * labels[:, None]).astype(dtype)
-    return {
-        "features": features,
-        "labels": labels,
-        "weight": rng.normal(size=(3, 5)).astype(dtype),
-        "bias": rng.normal(size=3).astype(dtype),
-    }
-
-
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_the_command_prints_what_the_function_returns(
-    dtype: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    given = arrays(dtype)
-    assert main([*saved(tmp_path, **given), "--format", "json", "--within", "class"]) == 0
-    wanted = neural_collapse(**{k: torch.from_numpy(v) for k, v in given.items()}, within="class")
-    assert json.loads(capsys.readouterr().out) == wanted.as_dict()
-
-
-def test_the_command_runs_as_a_module_and_prints_a_table(tmp_path: Path) -> None:
-    given = arrays()
-    command = [sys.executable, "-m", "ncbook.metrics", *saved(tmp_path, **given)]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert ran.returncode == 0 and ran.stderr == ""
-    assert ran.stdout.rstrip("\n") == str(neural_collapse(**{k: torch.from_numpy(v) for k, v in given.items()}))
-
-
-def test_the_files_are_not_changed(tmp_path: Path) -> None:
-    saved(tmp_path, **arrays())
-    before = (tmp_path / "features.npy").read_bytes()
-    main(saved(tmp_path, **arrays()))
-    assert (tmp_path / "features.npy").read_bytes() == before
-
-
-def test_json_stays_json_where_a_value_is_infinite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    same = np.tile(np.random.default_rng(0).normal(size=(4, 3)), (2, 1))
-    main([*saved(tmp_path, features=same, labels=np.arange(8) // 4), "--format", "json"])
-
-    def refuse(constant: str) -> float:
-        raise AssertionError(f"{constant} is not JSON")
-
-    fields = json.loads(capsys.readouterr().out, parse_constant=refuse)
-    assert math.isinf(float(fields["nc1"])) and math.isnan(float(fields["nc2_means"]))
-
-
-@pytest.mark.parametrize(
-    "change, message",
-    [
-        ({"labels": np.arange(30)}, "labels must lie in 0 … 2, got values from 0 to 29"),
-        ({"labels": np.arange(29) % 3}, r"labels must have one entry per sample"),
-        ({"features": np.full((30, 5), np.nan)}, "features must be finite, got nan at sample 0, coordinate 0"),
-        ({"features": np.array(["a", "b"])}, "features must be a .npy file of numbers"),
-        ({"features": np.arange(30.0).astype(">f4")}, "features must be a .npy file of numbers"),
-    ],
-)
-def test_the_command_says_what_is_wrong(
-    change: dict[str, np.ndarray], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(saved(tmp_path, **(arrays() | change))) == 2
-    captured = capsys.readouterr()
-    assert captured.out == "" and message in captured.err
-
-
-def test_a_missing_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--features", str(tmp_path / "gone.npy"), "--labels", "y.npy"]) == 2
-    assert "features must be a .npy file, found no file" in capsys.readouterr().err
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="limits the heap as Linux counts it")
-def test_a_file_is_read_without_being_loaded_whole(tmp_path: Path) -> None:
-    """256 MB of features through a process whose heap may grow by far less."""
-    features = np.lib.format.open_memmap(tmp_path / "f.npy", "w+", "float32", (2**16, 2**10))
-    rng = np.random.default_rng(0)
-    for start in range(0, 2**16, 2**12):
-        features[start : start + 2**12] = rng.standard_normal((2**12, 2**10), dtype=np.float32)
-    features.flush()
-    np.save(tmp_path / "y.npy", np.arange(2**16) % 4)
-    script = (
-        "import resource, sys; from ncbook.metrics import main\n"
-        "import torch; torch.set_num_threads(1)\n"
-        "resource.setrlimit(resource.RLIMIT_DATA, (int(sys.argv.pop()),) * 2)\n"
-        "sys.exit(main(sys.argv[1:]))"
-    )
-    limit = used_by_imports() + 120 * 2**20  # the blocks of 4 MB and their products; 256 MB would not fit
-    command = [sys.executable, "-c", script, "--features", str(tmp_path / "f.npy"), "--labels", str(tmp_path / "y.npy")]
-    ran = subprocess.run([*command, str(limit)], capture_output=True, text=True, timeout=120)
-    assert ran.returncode == 0, ran.stderr[-2000:]
-    assert "num_samples            65536" in ran.stdout
-
-
-def used_by_imports() -> int:
-    script = "import ncbook.metrics.network, torch; torch.set_num_threads(1); print(open('/proc/self/status').read())"
-    status = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120).stdout
-    return int(status.split("VmData:")[1].split()[0]) * 1024
