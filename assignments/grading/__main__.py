@@ -16,12 +16,13 @@ import os
 import sys
 from pathlib import Path
 
-from assignments.grading.sandbox import Isolation, best_isolation
+from assignments.grading.isolation import Isolation, find_isolation
 from assignments.grading.submission import Assignment
 from assignments.release import OUT
 
 REFUSAL = """\
-Student code cannot be isolated here, and will not be run.
+Student code cannot be isolated here, and will not be run:
+    {why}
 
 Isolation needs Linux with `unshare` (util-linux) and user namespaces; elsewhere grade on Gradescope, in a virtual
 machine, or in a container without network that holds nothing but the released assignment and the submissions
@@ -33,9 +34,9 @@ def isolation_for(args: argparse.Namespace, hide: list[Path]) -> Isolation:
     """Return how student code will be kept apart, or leave with the reason why it cannot be."""
     if args.unsafe_no_isolation:
         return Isolation()
-    found = best_isolation(hide, visible_files=args.unsafe_visible_files)
+    found, why = find_isolation(hide, visible_files=args.unsafe_visible_files)
     if found is None:
-        sys.exit(REFUSAL)
+        sys.exit(REFUSAL.format(why=why))
     return found
 
 
@@ -58,7 +59,8 @@ def grade_command(args: argparse.Namespace) -> None:
         submissions, notes = roster.collect(args.submissions, students)
     except (ValueError, OSError) as error:
         sys.exit(f"Nothing was graded: {error}")
-    isolation = isolation_for(args, [args.submissions, work])
+    private = [args.submissions, work, args.released, args.out, *([args.roster] if args.roster else [])]
+    isolation = isolation_for(args, private)
     print(f"Isolation: {isolation}", file=sys.stderr)
     log.info("grading %d submissions of %s; isolation: %s", len(submissions), assignment.name, isolation)
     for note in [*(students.notes if students else ()), *notes]:

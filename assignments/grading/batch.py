@@ -14,9 +14,7 @@ import multiprocessing
 import os
 import re
 import resource
-import shutil
 import signal
-import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -28,9 +26,11 @@ from typing import Any
 import torch
 
 from assignments.grading import seal
+from assignments.grading.isolation import Isolation, Nursery
+from assignments.grading.meter import Meter
+from assignments.grading.reading import Unreadable, read_bytes, read_cells
 from assignments.grading.roster import Submission
-from assignments.grading.sandbox import Isolation
-from assignments.grading.submission import Assignment, Case, Unreadable, grade, read_bytes, read_cells
+from assignments.grading.submission import Assignment, Case, grade, grade_again, timed_out
 
 FORK = multiprocessing.get_context("fork")
 TOO_MUCH = "checking the answer took too much time or memory"
@@ -47,6 +47,16 @@ class Result:
     errors: dict[str, str] = dataclasses.field(default_factory=dict)
     seconds: float = 0.0
     made_from: str = ""
+    again: bool = False  # something took too long: to be graded again when the machine has nothing else to do
+
+    @property
+    def slow(self) -> bool:
+        """Whether anything took too long."""
+        return any(timed_out(c.trouble) for c in self.cases) or self.slow_cells
+
+    @property
+    def slow_cells(self) -> bool:
+        return any(map(timed_out, self.errors.values()))
 
     def points(self, question: str) -> float:
         return sum(c.points for c in self.cases if c.question == question and c.passed)
@@ -83,11 +93,10 @@ def status(note: str, cases: list[Case], errors: dict[str, str]) -> str:
 
 
 def _work(
-    link: Connection, scratch: Path, path: Path, assignment: Assignment, isolation: Isolation, done: dict[str, Case]
+    link: Connection, path: Path, assignment: Assignment, nursery: Nursery, done: dict[str, Case], again: str
 ) -> None:
     """The worker: read, run and test one submission, telling the main process each step."""
     seal.die_with_parent()
-    tempfile.tempdir = str(scratch)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     memory = int(assignment.limits.memory_gb * 2**30)
     with contextlib.suppress(ValueError, OSError):
@@ -98,35 +107,60 @@ def _work(
     except (Unreadable, OSError) as error:
         tell({"unreadable": f"unreadable: {error}"})
     else:
-        grade(cells, assignment, isolation, tell, done)
+        (grade_again if again == "directly" else grade)(cells, assignment, nursery, tell, done)
         tell({"finished": True})
     link.close()
 
 
 class Job:
-    """A submission being graded, across the workers that it may cost."""
+    """A submission being graded, across the workers that it may cost.
+
+    A submission that took too long is graded a second time: whole where a cell was stopped, then the tests that still
+    take too long, directly.
+    """
 
     def __init__(
-        self, submission: Submission, assignment: Assignment, isolation: Isolation, made_from: str, scratch: Path
+        self, submission: Submission, assignment: Assignment, nursery: Nursery, made_from: str, before: Result | None
     ) -> None:
-        self.scratch = scratch
         self.submission = submission
         self.assignment = assignment
-        self.isolation = isolation
+        self.nursery = nursery
         self.result = Result(submission.student, str(submission.path), made_from=made_from)
         self.done: dict[str, Case] = {}
+        self.kept: dict[str, Case] = {}  # outcomes of before, where none better comes
+        self.again = ""
         self.begun = time.monotonic()
         self.finished = False
         self.failures = 0
+        if before is not None:
+            self.result.errors, self.result.seconds = before.errors, before.seconds
+            self._take_up(before)
         self.start()
+
+    def _take_up(self, before: Result) -> None:
+        """Begin the second time where the first, ``before``, was not slow."""
+        self.again = "whole" if before.slow_cells else "directly"
+        if not before.slow_cells:
+            self.kept = {c.key: c for c in before.cases}
+            self.done = {c.key: c for c in before.cases if not timed_out(c.trouble)}
 
     def start(self) -> None:
         self.link, theirs = FORK.Pipe(duplex=False)
-        args = (theirs, self.scratch, self.submission.path, self.assignment, self.isolation, dict(self.done))
+        args = (theirs, self.submission.path, self.assignment, self.nursery, dict(self.done), self.again)
         self.worker: BaseProcess = FORK.Process(target=_work, args=args, daemon=True)
         self.worker.start()
         theirs.close()
-        self.current, self.until = "reading", time.monotonic() + 60
+        assert self.worker.pid is not None
+        self.meter = Meter(self.worker.pid)
+        self._allow("reading", 60.0)
+
+    def _allow(self, what: str, seconds: float) -> None:
+        """Let the worker itself use so many seconds of the processor for ``what``."""
+        self.current, self.until = what, self.meter.read().cpu + seconds
+
+    def over(self) -> bool:
+        """Whether the worker has used up what it may: a check on a student's value can be without end."""
+        return self.worker.is_alive() and self.meter.read().cpu > self.until
 
     def hear(self) -> bool:
         """Take one message from the worker; return whether the submission is settled."""
@@ -136,7 +170,7 @@ class Job:
             self.end_worker()
             return self.settle()
         if "begin" in message:
-            self.current, self.until = message["begin"], time.monotonic() + message["seconds"]
+            self._allow(message["begin"], message["seconds"])
         elif "case" in message:
             case = Case(**message["case"])
             self.done[case.key] = case
@@ -150,6 +184,11 @@ class Job:
 
     def settle(self) -> bool:
         """After the worker's end: finish, or blame the test at hand and go on with the others."""
+        if self.finished and self.again == "whole" and any(timed_out(c.trouble) for c in self.done.values()):
+            self.again, self.finished, self.kept = "directly", False, dict(self.done)
+            self.done = {k: c for k, c in self.done.items() if not timed_out(c.trouble)}
+            self.start()
+            return False
         if self.finished:
             return True
         question, _, number = self.current.partition("/")
@@ -178,13 +217,14 @@ class Job:
     def outcome(self) -> Result:
         result = self.result
         order = {q: i for i, q in enumerate(self.assignment.tests)}
-        result.cases = sorted(self.done.values(), key=lambda c: (order[c.question], c.number))
-        result.seconds = round(time.monotonic() - self.begun, 1)
+        result.cases = sorted((self.kept | self.done).values(), key=lambda c: (order[c.question], c.number))
+        result.seconds = round(result.seconds + time.monotonic() - self.begun, 1)
         note = self.submission.note
         if result.status == "ok":
             result.status = status(note, result.cases, result.errors)
         elif note:
             result.status = f"{note}; {result.status}"
+        result.again = result.slow and not self.again
         return result
 
 
@@ -197,10 +237,23 @@ def fingerprint(path: Path, assignment: Assignment) -> str:
     return state.hexdigest()
 
 
+Entry = tuple[Submission, str, Result | None]  # what it was made from, and what the first time gave
+
+
+def _stored(submission: Submission, made_from: str, state: Path) -> Result | None:
+    """Return what an earlier run has found, if it still holds."""
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+        result = Result.read(state / f"{safe_name(submission.student)}.json")
+        return result if result.made_from == made_from else None
+    return None
+
+
 def grade_all(
     submissions: list[Submission], assignment: Assignment, isolation: Isolation, state: Path, workers: int
 ) -> Iterator[Result]:
     """Grade the submissions, ``workers`` at a time, and yield each result as it is stored; stored ones come first.
+
+    Those in which something took too long are graded again at the end, one after the other, and yielded then.
 
     Args:
         submissions: one a student; those without a file get no marks and their note as status.
@@ -210,41 +263,59 @@ def grade_all(
         workers: how many at a time, each on one core.
     """
     torch.set_num_threads(1)  # workers are copies of this process, and a copy has no threads
-    scratch = state / "scratch"
-    shutil.rmtree(scratch, ignore_errors=True)  # of a run that was cut
-    scratch.mkdir(parents=True)
-    waiting: deque[tuple[Submission, str]] = deque()
+    state.mkdir(parents=True, exist_ok=True)
+    waiting: deque[Entry] = deque()
+    slow: deque[Entry] = deque()
     for submission in submissions:
         if submission.path is None:
             yield Result(submission.student, status=submission.note)
             continue
         made_from = fingerprint(submission.path, assignment)
-        stored = state / f"{safe_name(submission.student)}.json"
-        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-            result = Result.read(stored)
-            if result.made_from == made_from:
+        result = _stored(submission, made_from, state)
+        if result is None:
+            waiting.append((submission, made_from, None))
+        elif result.again:
+            slow.append((submission, made_from, result))
+        else:
+            yield result
+    if not waiting and not slow:
+        return
+    private = {state.parent, assignment.folder.parent, *(s.path.parent for s in submissions if s.path)}
+    hide = tuple(dict.fromkeys([*isolation.hide, *map(os.path.realpath, private)]))
+    isolation = dataclasses.replace(isolation, hide=hide)
+    with Nursery(isolation, package=assignment.package, modules=assignment.modules) as nursery:
+        for result, entry in _run(waiting, assignment, nursery, state, workers):
+            if result.again:
+                slow.append((*entry[:2], result))
+            else:
                 yield result
-                continue
-        waiting.append((submission, made_from))
-    active: dict[Connection, Job] = {}
+        for result, _ in _run(slow, assignment, nursery, state, 1):
+            yield result
+
+
+def _run(
+    waiting: deque[Entry], assignment: Assignment, nursery: Nursery, state: Path, workers: int
+) -> Iterator[tuple[Result, Entry]]:
+    """Grade what waits, so many at a time; store and yield each result."""
+    active: dict[Connection, tuple[Job, Entry]] = {}
     try:
         while waiting or active:
             while waiting and len(active) < workers:
-                submission, made_from = waiting.popleft()
-                job = Job(submission, assignment, isolation, made_from, scratch)
-                active[job.link] = job
+                entry = waiting.popleft()
+                submission, made_from, before = entry
+                job = Job(submission, assignment, nursery, made_from, before)
+                active[job.link] = job, entry
             for link in wait(list(active), timeout=0.5):
-                job = active.pop(link)  # type: ignore[call-overload]
+                job, entry = active.pop(link)  # type: ignore[call-overload]
                 if job.hear():
                     result = job.outcome()
                     result.write(state)
-                    yield result
+                    yield result, entry
                 else:
-                    active[job.link] = job
-            for job in active.values():
-                if time.monotonic() > job.until and job.worker.is_alive():
+                    active[job.link] = job, entry
+            for job, _ in active.values():
+                if job.over():
                     job.worker.kill()  # its end is heard in the next round
     finally:
-        for job in active.values():
+        for job, _ in active.values():
             job.end_worker()
-        shutil.rmtree(scratch, ignore_errors=True)
