@@ -30,7 +30,7 @@ from assignments.grading.isolation import Isolation, Nursery
 from assignments.grading.meter import Meter
 from assignments.grading.reading import Unreadable, read_bytes, read_cells
 from assignments.grading.roster import Submission
-from assignments.grading.submission import Assignment, Case, grade, grade_again, timed_out
+from assignments.grading.submission import Assignment, Case, blank, grade, grade_again, sentence, timed_out
 
 FORK = multiprocessing.get_context("fork")
 TOO_MUCH = "checking the answer took too much time or memory"
@@ -204,8 +204,8 @@ class Job:
     def _failed(self, question: str, number: int) -> Case:
         from otter.test_files.exception_test import ExceptionTestFile
 
-        case = ExceptionTestFile.from_string(self.assignment.tests[question], question).test_cases[number]
-        return Case(question, number, float(case.points), case.hidden, False, TOO_MUCH.capitalize() + ".", TOO_MUCH)
+        test = ExceptionTestFile.from_string(self.assignment.tests[question], question)
+        return dataclasses.replace(blank(test, number), message=sentence(TOO_MUCH), trouble=TOO_MUCH)
 
     def end_worker(self) -> None:
         """Kill the worker; its sandbox dies with it."""

@@ -121,8 +121,7 @@ class Answers:
             except Gone:
                 return
             except BaseException as error:
-                words = " ".join(str(error).split())[:300]
-                self.channel.send({"error": [type(error).__name__[:80], words]})
+                self.channel.send({"error": type(error).__name__[:80]})
 
 
 def separate(connection: int) -> None:

@@ -6,6 +6,7 @@ import importlib
 from typing import Any
 
 from assignments.grading.meter import Meter, Stopwatch
+from assignments.grading.phrases import error_phrase, kind_of, texts
 from assignments.grading.sandbox import Limits
 from assignments.grading.wire import BadReply, Channel, Gone, decode, encode
 
@@ -21,10 +22,10 @@ class StudentError(Exception):
     """Student code raised an exception; also an instance of the built-in exception of that name, if there is one."""
 
 
-def student_error(kind: str, words: str) -> StudentError:
-    """Return an exception that a test can catch by the name it had in the student's process."""
+def student_error(kind: str) -> StudentError:
+    """Return an exception that a test can catch by the name it had in the student's process; its words are ours."""
     base = KNOWN_ERRORS.get(kind)
-    return type(kind, (StudentError, base) if base else (StudentError,), {})(words)
+    return type(kind_of(kind), (StudentError, base) if base else (StudentError,), {})(error_phrase(kind))
 
 
 class Names:
@@ -40,6 +41,7 @@ class Names:
         self._channel: Channel | None = None
         self._spent = 0.0  # seconds in calls that took longer than a look at the meter
         self.trouble = ""
+        self.texts: set[str] = set()  # what student code has said, which no message may repeat
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return the value of a name, a `Handle` for what is not plain, or ``default`` where there is none."""
@@ -90,11 +92,13 @@ class Names:
 
     def _value(self, reply: Any, arrays: list[bytes]) -> Any:
         if isinstance(reply, dict) and "value" in reply:
-            return decode(reply["value"], arrays, lambda number: Handle(self, number))
+            value = decode(reply["value"], arrays, lambda number: Handle(self, number))
+            self.texts |= texts(value)
+            return value
         error = reply.get("error") if isinstance(reply, dict) else None
-        if not isinstance(error, list) or len(error) != 2 or not all(isinstance(x, str) for x in error):
+        if not isinstance(error, str):
             raise BadReply("a reply in no known format")
-        raise student_error(*error)
+        raise student_error(error)
 
     def _lost(self, why: str) -> None:
         self.trouble = why

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import zipfile
 from pathlib import Path
@@ -61,7 +62,8 @@ def read_cells(data: bytes, assignment: str) -> list[str]:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, MemoryError) as error:
         raise Unreadable(f"no notebook ({type(error).__name__})") from error
     if other != assignment:
-        raise Unreadable(f"a notebook of another assignment ({str(other)[:40]})")
+        named = f" ({other})" if re.fullmatch(r"[\w-]{1,20}", str(other)) else ""
+        raise Unreadable(f"a notebook of another assignment{named}")
     if sum(map(len, sources)) > MAX_SOURCE:
         raise Unreadable(f"more than {MAX_SOURCE >> 20} MB of code")
     return [s.encode("utf-8", "replace").decode() for s in sources]

@@ -72,15 +72,21 @@ def feedback(result: Result, assignment: Assignment) -> str:
         if hidden:
             earned, possible = (number(sum(c.points for c in hidden if c.passed or not p)) for p in (True, False))
             lines.append(f"    hidden checks: {earned} of {possible}")
+            lines += [f"        {_hidden(c)}" for c in hidden]
         lines.append("")
     return "\n".join(lines)
+
+
+def _hidden(case: Case) -> str:
+    outcome = "passed" if case.passed else "not passed"
+    return f"{clean(case.label)}: {outcome} ({number(case.points if case.passed else 0)} of {number(case.points)})"
 
 
 def _visible(i: int, case: Case) -> list[str]:
     if case.passed:
         return [f"    check {i}: passed ({number(case.points)})"]
     words = [clean(line)[:200] for line in case.message.splitlines()[:12]]
-    return [f"    check {i}: not passed (0 of {number(case.points)})", *(f"        {line}" for line in words)]
+    return [f"    check {i}: not passed (0 of {number(case.points)})", *(f"        | {line}" for line in words)]
 
 
 def write_feedback(results: list[Result], assignment: Assignment, folder: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from assignments.grading.isolation import START, Nursery
 from assignments.grading.meter import Meter, Stopwatch, limit
+from assignments.grading.phrases import kind_of
 from assignments.grading.wire import BadReply, Channel, Gone
 
 GRACE = 3.0
@@ -145,7 +146,7 @@ class Sandbox:
         number, kind = error if isinstance(error, list) and len(error) == 2 else (None, None)
         if type(number) is not int or not 0 <= number < len(self.cells) or not isinstance(kind, str):
             raise BadReply("a reply in no known format")
-        what = f"{STOPPED} {self.limits.cell:g} s" if kind == "CellTimeout" else kind[:80]
+        what = f"{STOPPED} {self.limits.cell:g} s" if kind == "CellTimeout" else kind_of(kind)
         self.errors[number] = what
 
     def _start(self) -> None:

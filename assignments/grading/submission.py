@@ -15,7 +15,8 @@ from typing import Any
 from otter.test_files import exception_test
 
 from assignments.grading.isolation import Nursery
-from assignments.grading.proxy import TOO_LONG, Names
+from assignments.grading.phrases import label, without
+from assignments.grading.proxy import TOO_LONG, Names, StudentError
 from assignments.grading.reading import Unreadable, read_cells
 from assignments.grading.sandbox import RAN_LONGER, STOPPED, Limits, Sandbox
 from assignments.grading.wire import Gone
@@ -93,6 +94,7 @@ class Case:
     passed: bool
     message: str = ""
     trouble: str = ""
+    label: str = ""
 
     @property
     def key(self) -> str:
@@ -107,6 +109,18 @@ def timed_out(trouble: str) -> bool:
     return any(words in trouble for words in (TOO_LONG, LONG_CHECK, STOPPED, RAN_LONGER))
 
 
+def sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."
+
+
+def blank(test: exception_test.ExceptionTestFile, number: int) -> Case:
+    """Return a test that has not been passed, with what its author said of it."""
+    case = test.test_cases[number]
+    given = "" if case.name == f"{test.name} - {number + 1}" else str(case.name)
+    words = label(case.body.test_func.__name__, given, number + 1)
+    return Case(test.name, number, float(case.points), case.hidden, False, label=words)
+
+
 def run_case(test: exception_test.ExceptionTestFile, number: int, sandbox: Sandbox, limits: Limits) -> Case:
     """Run one test of a test file against a fresh copy of the student's process."""
 
@@ -116,8 +130,9 @@ def run_case(test: exception_test.ExceptionTestFile, number: int, sandbox: Sandb
     case = test.test_cases[number]
 
     def outcome(passed: bool, message: str, trouble: str) -> Case:
+        message = without(message, names.texts)
         words = message if passed or not case.failure_message else f"{case.failure_message}\n{message}"
-        return Case(test.name, number, float(case.points), case.hidden, passed, words[:2000], trouble)
+        return dataclasses.replace(blank(test, number), passed=passed, message=words[:2000], trouble=trouble)
 
     names = Names(sandbox.open_test, limits, sandbox.meter)
     signal.signal(signal.SIGPROF, too_long)
@@ -127,12 +142,13 @@ def run_case(test: exception_test.ExceptionTestFile, number: int, sandbox: Sandb
     except TooLong:
         return outcome(False, "Checking took too long.", f"{LONG_CHECK} {limits.question:g} s")
     except Gone as error:
-        return outcome(False, f"{error}".capitalize() + ".", str(error))
+        return outcome(False, sentence(str(error)), str(error))
+    except StudentError as error:
+        return outcome(False, sentence(str(error)), "out of memory" if isinstance(error, MemoryError) else "")
     except MemoryError:
         return outcome(False, "Out of memory.", "out of memory")
     except Exception as error:
-        trouble = names.trouble or ("out of memory" if type(error).__name__ == "MemoryError" else "")
-        return outcome(False, f"{type(error).__name__}: {error}", trouble)
+        return outcome(False, f"{type(error).__name__}: {error}", names.trouble)
     else:
         # A test that swallows the loss of the process must not pass on silence.
         return outcome(not names.trouble, names.trouble, names.trouble)
@@ -172,13 +188,12 @@ def grade(cells: list[str], assignment: Assignment, nursery: Nursery, tell: Tell
         lost, restarts = start(sandbox), 0
         tell({"errors": {str(i): what for i, what in sandbox.errors.items()}})
         for test, number in _schedule(assignment, done):
-            case = test.test_cases[number]
             tell({"begin": f"{test.name}/{number}", "seconds": 2 * limits.question})
             if not lost and not sandbox.alive:  # a thread or a signal ended it after its last cell
                 restarts += 1
                 lost = start(sandbox) if restarts <= limits.restarts else "the process ended again and again"
             if lost:
-                result = Case(test.name, number, float(case.points), case.hidden, False, lost.capitalize(), lost)
+                result = dataclasses.replace(blank(test, number), message=sentence(lost), trouble=lost)
             else:
                 result = run_case(test, number, sandbox, limits)
             tell({"case": dataclasses.asdict(result)})

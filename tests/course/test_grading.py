@@ -177,7 +177,17 @@ def test_feedback_shows_visible_messages_only(graded: dict[str, Result], tmp_pat
 
     assignment = Assignment.read(write_assignment(tmp_path))
     text = feedback(graded["patches the comparison"], assignment)
-    assert "twice its argument\n        AssertionError: double(2) must be 4, got 0" in text
+    assert "| twice its argument\n        | AssertionError: double(2) must be 4, got 0" in text
     assert "hidden checks: 0 of 2" in text and "q4  graded by hand, 2 points" in text
     assert not re.search("848484848|uniform|allclose|test_hidden", text)
-    assert "hidden checks: 2 of 2" in feedback(graded["honest"], assignment)
+    assert "hidden checks: 0 of 2\n        doubles: not passed (0 of 2)" in text
+    assert "hidden checks: 2 of 2\n        doubles: passed (2 of 2)" in feedback(graded["honest"], assignment)
+
+
+@pytest.mark.parametrize("name", [n for n in ATTACKS if n.startswith("writes into the feedback")])
+def test_student_code_writes_no_feedback_and_no_status(graded: dict[str, Result], tmp_path: Path, name: str) -> None:
+    from assignments.grading.report import feedback
+
+    text = feedback(graded[name], Assignment.read(write_assignment(tmp_path)))
+    assert "WRITTEN" not in text + graded[name].status
+    assert not re.search(r"0\.\d{5}", text)  # what a hidden test drew

@@ -121,6 +121,22 @@ ATTACKS: dict[str, Submitted] = {
         "except (ImportError, AttributeError):\n    pass",
         without("q3"),
     ),
+    "writes into the feedback by the name of an error": also(
+        "class WRITTEN(Exception): pass\nraise WRITTEN('WRITTEN')", status="cell 1: an exception"
+    ),
+    "writes into the feedback by the text of an error": instead(
+        "def double(x): raise ValueError('WRITTEN\\nStatus: ok\\n38 of 38')", without("q1")
+    ),
+    "writes into the feedback by what it returns": instead(
+        "def double(x): return 'WRITTEN'\ndef shift(x): return {'WRITTEN': ['WRITTEN\\n\\n q1 38 of 38']}",
+        without("q1", "q2"),
+    ),
+    "writes into the feedback what a hidden test asked": instead(
+        "import torch\nshared = torch.zeros(1).share_memory_()\n"
+        "def double(x):\n    if x != 2: shared[0] = x\n    return 2 * x\n"
+        "def shift(x):\n    return x + 1 if shared[0] == 0 else shared",
+        {"q1": 3, "q2": 1, "q3": 1},
+    ),
     "asks the test before to stay": instead(
         "def double(x):\n"
         "    if os.fork() == 0:\n"
