@@ -33,6 +33,7 @@ from assignments.grading.roster import Submission
 from assignments.grading.submission import Assignment, Case, blank, grade, grade_again, sentence, timed_out
 
 FORK = multiprocessing.get_context("fork")
+NO_ANSWERS = "no answers found: none of the names that this assignment asks for is there"
 TOO_MUCH = "checking the answer took too much time or memory"
 
 
@@ -103,7 +104,7 @@ def _work(
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     tell = lambda message: link.send_bytes(json.dumps(message).encode())
     try:
-        cells = read_cells(read_bytes(path), assignment.name)
+        cells = read_cells(read_bytes(path, assignment.name), assignment.name)
     except (Unreadable, OSError) as error:
         tell({"unreadable": f"unreadable: {error}"})
     else:
@@ -132,6 +133,7 @@ class Job:
         self.begun = time.monotonic()
         self.finished = False
         self.failures = 0
+        self.nothing = False
         if before is not None:
             self.result.errors, self.result.seconds = before.errors, before.seconds
             self._take_up(before)
@@ -176,6 +178,8 @@ class Job:
             self.done[case.key] = case
         elif "errors" in message:
             self.result.errors = message["errors"]
+        elif "nothing" in message:
+            self.nothing = message["nothing"]
         elif "unreadable" in message:
             self.result.status, self.finished = message["unreadable"], True
         else:
@@ -219,7 +223,8 @@ class Job:
         order = {q: i for i, q in enumerate(self.assignment.tests)}
         result.cases = sorted((self.kept | self.done).values(), key=lambda c: (order[c.question], c.number))
         result.seconds = round(result.seconds + time.monotonic() - self.begun, 1)
-        note = self.submission.note
+        found = [self.submission.note, NO_ANSWERS if self.nothing else ""]
+        note = "; ".join(words for words in found if words)
         if result.status == "ok":
             result.status = status(note, result.cases, result.errors)
         elif note:
@@ -233,7 +238,7 @@ def fingerprint(path: Path, assignment: Assignment) -> str:
     info = os.lstat(path)
     state = hashlib.sha256(f"{assignment.digest} {path.name!r} {info.st_mode}".encode())
     with contextlib.suppress(Unreadable, OSError):
-        state.update(read_bytes(path))
+        state.update(read_bytes(path, assignment.name))
     return state.hexdigest()
 
 

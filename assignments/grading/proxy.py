@@ -41,13 +41,19 @@ class Names:
         self._channel: Channel | None = None
         self._spent = 0.0  # seconds in calls that took longer than a look at the meter
         self.trouble = ""
+        self.found: set[bool] = set()  # of each name asked for, whether the notebook has it
         self.texts: set[str] = set()  # what student code has said, which no message may repeat
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return the value of a name, a `Handle` for what is not plain, or ``default`` where there is none."""
         if name in MODULES:
             return importlib.import_module(MODULES[name])
-        value = self.ask({"op": "get", "name": name})
+        try:
+            value = self.ask({"op": "get", "name": name})
+        except Gone:
+            self.found.add(True)  # who knows
+            raise
+        self.found.add(value is not None)
         return default if value is None else value
 
     def __getitem__(self, name: str) -> Any:

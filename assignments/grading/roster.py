@@ -10,8 +10,9 @@ import re
 import unicodedata
 from pathlib import Path
 
+from assignments.grading.reading import is_notebook
+
 ID_COLUMNS = ("student", "id", "sis user id", "sis login id", "username", "identifier", "email address", "email")
-NOTEBOOKS = (".ipynb", ".zip")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,9 +101,15 @@ def _files(entry: Path) -> list[Path]:
     if entry.is_dir() and not entry.is_symlink():
         inside = [Path(folder, name) for folder, _, names in os.walk(entry) for name in names]
         inside = [p for p in inside if ".ipynb_checkpoints" not in p.parts]
-        notebooks = [p for p in inside if p.suffix.lower() == ".ipynb"]
-        return sorted(notebooks or [p for p in inside if p.suffix.lower() == ".zip"])
-    return [entry] if entry.suffix.lower() in NOTEBOOKS else []
+        proper = [p for p in inside if p.suffix.lower() == ".ipynb" and is_notebook(p.name)]
+        zipped = [p for p in inside if p.suffix.lower() == ".zip"]
+        return sorted(proper or zipped or [p for p in inside if is_notebook(p.name)])
+    return [entry] if entry.suffix.lower() == ".zip" or is_notebook(entry.name) else []
+
+
+def _stem(entry: Path) -> str:
+    """Return the entry's name without what says that it is a notebook."""
+    return re.sub(r"(?i)(\.ipynb)?(\.txt|\.json|\.ipynb|\.zip|\.pdf)$", "", entry.name)
 
 
 def collect(folder: Path, roster: Roster | None) -> tuple[list[Submission], list[str]]:
@@ -120,7 +127,7 @@ def collect(folder: Path, roster: Roster | None) -> tuple[list[Submission], list
     empty: dict[str, str] = {}
     students = list(roster.rows) if roster else []
     for entry in sorted(folder.iterdir()):
-        name = entry.name if entry.is_dir() and not entry.is_symlink() else entry.stem
+        name = entry.name if entry.is_dir() and not entry.is_symlink() else _stem(entry)
         if entry.name.startswith("."):
             continue
         student = _match(name, students)

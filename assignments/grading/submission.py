@@ -121,8 +121,10 @@ def blank(test: exception_test.ExceptionTestFile, number: int) -> Case:
     return Case(test.name, number, float(case.points), case.hidden, False, label=words)
 
 
-def run_case(test: exception_test.ExceptionTestFile, number: int, sandbox: Sandbox, limits: Limits) -> Case:
-    """Run one test of a test file against a fresh copy of the student's process."""
+def run_case(
+    test: exception_test.ExceptionTestFile, number: int, sandbox: Sandbox, limits: Limits, found: set[bool]
+) -> Case:
+    """Run one test against a fresh copy of the student's process; add to ``found`` whether its names are there."""
 
     def too_long(*args: object) -> None:
         raise TooLong()
@@ -155,6 +157,7 @@ def run_case(test: exception_test.ExceptionTestFile, number: int, sandbox: Sandb
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
         names.close()
+        found |= names.found
 
 
 def start(sandbox: Sandbox) -> str:
@@ -187,6 +190,7 @@ def grade(cells: list[str], assignment: Assignment, nursery: Nursery, tell: Tell
         tell({"begin": "notebook", "seconds": limits.question})
         lost, restarts = start(sandbox), 0
         tell({"errors": {str(i): what for i, what in sandbox.errors.items()}})
+        found: set[bool] = set()
         for test, number in _schedule(assignment, done):
             tell({"begin": f"{test.name}/{number}", "seconds": 2 * limits.question})
             if not lost and not sandbox.alive:  # a thread or a signal ended it after its last cell
@@ -195,8 +199,9 @@ def grade(cells: list[str], assignment: Assignment, nursery: Nursery, tell: Tell
             if lost:
                 result = dataclasses.replace(blank(test, number), message=sentence(lost), trouble=lost)
             else:
-                result = run_case(test, number, sandbox, limits)
+                result = run_case(test, number, sandbox, limits, found)
             tell({"case": dataclasses.asdict(result)})
+        tell({"nothing": found == {False} and not done})
 
 
 def grade_again(cells: list[str], assignment: Assignment, nursery: Nursery, tell: Tell, done: dict[str, Case]) -> None:
@@ -214,7 +219,7 @@ def grade_again(cells: list[str], assignment: Assignment, nursery: Nursery, tell
         with Sandbox(cells, limits, nursery, direct=True) as sandbox:
             if start(sandbox):
                 return
-            result = run_case(test, number, sandbox, limits)
+            result = run_case(test, number, sandbox, limits, set())
         if timed_out(result.trouble):
             given_up.add(test.name)
         tell({"case": dataclasses.asdict(result)})

@@ -88,6 +88,11 @@ def instead(cell: str, earns: dict[str, float], status: str = "ok") -> Submitted
     return Submitted([*HONEST, cell], earns, status)
 
 
+def habit(line: str, status: str = "ok") -> Submitted:
+    """Honest answers, one of them in a cell that begins with a line out of habit."""
+    return Submitted([HONEST[0], f"{line}\n{HONEST[1]}", *HONEST[2:]], ALL, status)
+
+
 STUBBORN = """
 import signal
 signal.signal(signal.SIGALRM, signal.SIG_IGN)
@@ -108,7 +113,8 @@ HONEST_CASES: dict[str, Submitted] = {
     # What every grader meets.
     "honest": Submitted(HONEST, ALL),
     "untouched": Submitted(["def double(x):\n    ...\ndef shift(x):\n    ...\nanswer = ..."], NOTHING),
-    "nothing at all": Submitted([], NOTHING),
+    "nothing at all": Submitted([], NOTHING, "no answers found"),
+    "a notebook of elsewhere": Submitted(["import torch", "print(torch.eye(3))"], NOTHING, "no answers found"),
     "only the visible example": instead("def double(x): return 4", {"q1": 1, "q2": 2, "q3": 1}),
     "an error in a cell": also("1 / 0", status="cell 1: ZeroDivisionError"),
     "a syntax error": also("def (", status="cell 1: SyntaxError"),
@@ -148,6 +154,24 @@ HONEST_CASES: dict[str, Submitted] = {
         ],
         ALL,
     ),
+    # Habits. Each stands in one cell with an answer.
+    "mounts a drive": habit("from google.colab import drive\ndrive.mount('/content/drive')"),
+    "looks whether this is Colab": habit(
+        "import sys\nif 'google.colab' in sys.modules: raise SystemExit\nfrom google.colab import files, userdata\n"
+        "files.download('x'); key = userdata.get('KEY'); assert not files.upload()"
+    ),
+    "installs with a shell line": habit("!pip install -q torch-of-the-future"),
+    "installs with a magic": habit("%pip install -q torch-of-the-future\n%conda install -y nothing"),
+    "widgets for its figures": habit("%matplotlib widget\n%load_ext autoreload\n%autoreload 2"),
+    "imports what is not here": habit("import math\nimport package_of_elsewhere", "cell 2: ModuleNotFoundError"),
+    "reads a file of elsewhere": habit("table = open('/content/table.csv').read()", "cell 2: FileNotFoundError"),
+    "fails twice": habit("1 / 0\n[][1]", "cell 2: ZeroDivisionError"),
+    "works on a graphics card": habit("weight = torch.eye(3).cuda()\nmodel = torch.nn.Linear(3, 3).to('cuda')").then(
+        "def shift(x): return (x.to('cuda') + torch.ones(1, device=torch.device('cuda:0'))).cuda()"
+    ),
+    "draws on a graphics card": habit(
+        "torch.cuda.synchronize(); g = torch.Generator(device='cuda').manual_seed(0)"
+    ).then("def shift(x): return x + 1 + 0 * torch.randn(1, generator=g, device='cuda')"),
     # Files of one's own.
     "writes a file and reads it in an answer": also(
         "open('seven.txt', 'w').write('7')\nopen('/tmp/one', 'w').write('1')"
@@ -200,7 +224,6 @@ FILES: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "unreadable: an empty file"),
     "a list": (b"[]", "unreadable: no notebook"),
     "all brackets": (b"[" * 200_000, "unreadable: no notebook"),
-    "version three": (b'{"worksheets": [{"cells": []}]}', "unreadable: no notebook"),
     "odd sources": (b'{"cells": [{"cell_type": "code", "source": {"a": 1}}, 3]}', "unreadable: no notebook"),
     "another assignment": (
         json.dumps({"cells": [], "metadata": {"otter": {"assignment_name": "hw9"}}}).encode(),
@@ -243,6 +266,17 @@ def write_submissions(folder: Path, cases: dict[str, Submitted]) -> list[str]:
     os.mkfifo(folder / "a pipe.ipynb")
     with zipfile.ZipFile(folder / "zipped.zip", "w", zipfile.ZIP_DEFLATED) as z:
         z.writestr("work/zipped.ipynb", notebook(HONEST))
+    with zipfile.ZipFile(folder / "zipped with checkpoints.zip", "w") as z:
+        z.writestr("tiny.ipynb", notebook(HONEST))
+        z.writestr(".ipynb_checkpoints/tiny-checkpoint.ipynb", notebook([]))
+        z.writestr("__MACOSX/._tiny.ipynb", b"\0\5")
+    with zipfile.ZipFile(folder / "zipped with a draft.zip", "w") as z:
+        z.writestr("hand in/Tiny.ipynb", notebook(HONEST))
+        z.writestr("hand in/draft.ipynb", notebook([]))
+    (folder / "saved by a browser.ipynb.txt").write_bytes(notebook(HONEST))
+    (folder / "saved as data.json").write_bytes(notebook(HONEST))
+    sheet = {"cells": [{"cell_type": "code", "input": [c], "language": "python"} for c in HONEST], "metadata": {}}
+    (folder / "format three.ipynb").write_text(json.dumps({"worksheets": [sheet], "nbformat": 3, "metadata": {}}))
     with zipfile.ZipFile(folder / "a zip bomb.zip", "w", zipfile.ZIP_DEFLATED) as z:
         z.writestr("bomb.ipynb", bytes(100 << 20))
     with zipfile.ZipFile(folder / "two in a zip.zip", "w") as z:
@@ -260,6 +294,11 @@ def write_submissions(folder: Path, cases: dict[str, Submitted]) -> list[str]:
         "a link",
         "a pipe",
         "zipped",
+        "zipped with checkpoints",
+        "zipped with a draft",
+        "saved by a browser",
+        "saved as data",
+        "format three",
         "a zip bomb",
         "two in a zip",
         "no zip",
