@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 
 from assignments.grading.isolation import Isolation, find_isolation
+from assignments.grading.platforms import PLATFORMS
 from assignments.grading.submission import Assignment
 from assignments.release import OUT
 
@@ -43,7 +44,7 @@ def isolation_for(args: argparse.Namespace, hide: list[Path]) -> Isolation:
 def grade_command(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    from assignments.grading import batch, report, roster
+    from assignments.grading import batch, platforms, report, roster
 
     tqdm.monitor_interval = 0  # a thread would be missing in forked workers
     work = args.out.with_suffix("")
@@ -55,8 +56,11 @@ def grade_command(args: argparse.Namespace) -> None:
     try:
         bounds = {name: float(value) for name, value in (pair.split("=", 1) for pair in args.limit)}
         assignment = Assignment.read(args.released / args.assignment / "autograder", bounds)
-        students = roster.read_roster(args.roster, args.id_column) if args.roster else None
-        submissions, notes = roster.collect(args.submissions, students)
+        platform = PLATFORMS[args.platform]
+        students = roster.read_roster(args.roster, args.id_column, platform) if args.roster else None
+        submissions, notes = roster.collect(args.submissions, students, platform)
+        if args.platform != "plain":
+            platforms.fill(_export(args), platform, assignment.name, {}, args.column)  # says now what will not fit
     except (ValueError, OSError) as error:
         sys.exit(f"Nothing was graded: {error}")
     private = [args.submissions, work, args.released, args.out, *([args.roster] if args.roster else [])]
@@ -73,8 +77,17 @@ def grade_command(args: argparse.Namespace) -> None:
     results = [graded[s.student] for s in submissions]
     report.write_table(report.table(results, assignment, students), args.out)
     report.write_feedback(results, assignment, work / "feedback")
+    if students and args.platform != "plain":
+        report.write_for_platform(results, assignment, students, platform, _export(args), args.column, work)
     troubled = sum(r.status != "ok" for r in results)
     print(f"{len(results)} rows in {args.out}, {troubled} with a status to read; feedback in {work / 'feedback'}")
+
+
+def _export(args: argparse.Namespace) -> bytes:
+    """Return the platform's own table."""
+    if not args.roster:
+        raise ValueError(f"--roster must name the table exported from {args.platform}")
+    return args.roster.read_bytes()
 
 
 def similarity_command(args: argparse.Namespace) -> None:
@@ -113,6 +126,8 @@ def main() -> None:
     grade.add_argument("--submissions", type=Path, required=True, help="a notebook, zip or folder a student")
     grade.add_argument("--roster", type=Path, help="class list, a CSV with a header")
     grade.add_argument("--id-column", default="", help="the roster's column that file names contain")
+    grade.add_argument("--platform", choices=list(PLATFORMS), default="plain", help="whose table and file names")
+    grade.add_argument("--column", default="", help="the platform's column for the grade, where its name does not tell")
     grade.add_argument("--out", type=Path, required=True, help="the table to write")
     grade.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     grade.add_argument("--limit", action="append", default=[], metavar="NAME=NUMBER", help="e.g. call=20 (seconds)")

@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 from assignments.grading.batch import Result, safe_name
+from assignments.grading.platforms import Platform, fill, pack_feedback
 from assignments.grading.roster import Roster, clean
 from assignments.grading.submission import Assignment, Case
 
@@ -95,3 +96,31 @@ def write_feedback(results: list[Result], assignment: Assignment, folder: Path) 
     for result in results:
         if result.file:
             (folder / f"{safe_name(result.student)}.txt").write_text(feedback(result, assignment), encoding="utf-8")
+
+
+def write_for_platform(
+    results: list[Result],
+    assignment: Assignment,
+    roster: Roster,
+    platform: Platform,
+    export: bytes,
+    column: str,
+    folder: Path,
+) -> None:
+    """Write the table that the platform imports, and a zip of feedback files that it gives to their students.
+
+    Who handed nothing in, or what cannot be read, keeps the cell that the platform wrote.
+    """
+    grades, files = {}, {}
+    for result in results:
+        row = roster.rows.get(result.student)
+        if row is None or not result.file or not result.cases:
+            continue
+        grades[result.student] = number(sum(result.points(q) for q in assignment.tests))
+        source = Path(result.file)
+        if platform.owner(source.name) is None:  # in a folder that the platform named
+            source = source.parent
+        name = platform.feedback_name(result.student, source.name, row, assignment.name)
+        files[name] = feedback(result, assignment)
+    (folder / f"{platform.name}-import.csv").write_bytes(fill(export, platform, assignment.name, grades, column))
+    pack_feedback(files, folder / f"{platform.name}-feedback.zip")
