@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import multiprocessing
 import os
-import re
 import resource
 import signal
 import time
@@ -29,68 +27,13 @@ from assignments.grading import seal
 from assignments.grading.isolation import Isolation, Nursery
 from assignments.grading.meter import Meter
 from assignments.grading.reading import Unreadable, read_bytes, read_cells
+from assignments.grading.results import Result, fingerprint, question_digests, status, stored
 from assignments.grading.roster import Submission
 from assignments.grading.submission import Assignment, Case, blank, grade, grade_again, sentence, timed_out
 
 FORK = multiprocessing.get_context("fork")
 NO_ANSWERS = "no answers found: none of the names that this assignment asks for is there"
 TOO_MUCH = "checking the answer took too much time or memory"
-
-
-@dataclasses.dataclass
-class Result:
-    """One student's outcome, as it is stored."""
-
-    student: str
-    file: str = ""
-    status: str = "ok"
-    cases: list[Case] = dataclasses.field(default_factory=list)
-    errors: dict[str, str] = dataclasses.field(default_factory=dict)
-    seconds: float = 0.0
-    made_from: str = ""
-    again: bool = False  # something took too long: to be graded again when the machine has nothing else to do
-
-    @property
-    def slow(self) -> bool:
-        """Whether anything took too long."""
-        return any(timed_out(c.trouble) for c in self.cases) or self.slow_cells
-
-    @property
-    def slow_cells(self) -> bool:
-        return any(map(timed_out, self.errors.values()))
-
-    def points(self, question: str) -> float:
-        return sum(c.points for c in self.cases if c.question == question and c.passed)
-
-    def write(self, folder: Path) -> None:
-        """Store the result whole or not at all."""
-        path = folder / f"{safe_name(self.student)}.json"
-        beside = path.with_suffix(".part")
-        with open(beside, "w") as file:
-            json.dump(dataclasses.asdict(self), file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-
-    @classmethod
-    def read(cls, path: Path) -> Result:
-        table = json.loads(path.read_text())
-        return cls(**{**table, "cases": [Case(**c) for c in table["cases"]]})
-
-
-def safe_name(student: str) -> str:
-    """Return a file name for a student: readable, never a path, different for different students."""
-    plain = re.sub(r"[^\w.@+-]", "_", student).strip(".")[:60]
-    return plain if plain and plain == student else f"{plain}-{hashlib.sha256(student.encode()).hexdigest()[:8]}"
-
-
-def status(note: str, cases: list[Case], errors: dict[str, str]) -> str:
-    """Say in one line what happened besides right and wrong answers."""
-    parts = [note] if note else []
-    parts += [f"cell {int(i) + 1}: {what}" for i, what in list(errors.items())[:5]]
-    parts += [f"and {len(errors) - 5} more cells"] if len(errors) > 5 else []
-    parts += list(dict.fromkeys(f"{c.question}: {c.trouble}" for c in cases if c.trouble))[:8]
-    return "; ".join(parts) or "ok"
 
 
 def _work(
@@ -113,6 +56,23 @@ def _work(
     link.close()
 
 
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A submission to be graded, what its result will be made from, and what is known of it already.
+
+    Attributes:
+        submission: whose, and where.
+        made_from: see `fingerprint`.
+        before: an outcome in which something took too long.
+        done: outcomes that still hold.
+    """
+
+    submission: Submission
+    made_from: str
+    before: Result | None = None
+    done: dict[str, Case] = dataclasses.field(default_factory=dict)
+
+
 class Job:
     """A submission being graded, across the workers that it may cost.
 
@@ -120,23 +80,22 @@ class Job:
     take too long, directly.
     """
 
-    def __init__(
-        self, submission: Submission, assignment: Assignment, nursery: Nursery, made_from: str, before: Result | None
-    ) -> None:
-        self.submission = submission
+    def __init__(self, entry: Entry, assignment: Assignment, nursery: Nursery) -> None:
+        self.submission = entry.submission
         self.assignment = assignment
         self.nursery = nursery
-        self.result = Result(submission.student, str(submission.path), made_from=made_from)
-        self.done: dict[str, Case] = {}
+        self.result = Result(self.submission.student, str(self.submission.path), made_from=entry.made_from)
+        self.result.tests = question_digests(assignment)
+        self.done = dict(entry.done)
         self.kept: dict[str, Case] = {}  # outcomes of before, where none better comes
         self.again = ""
         self.begun = time.monotonic()
         self.finished = False
         self.failures = 0
         self.nothing = False
-        if before is not None:
-            self.result.errors, self.result.seconds = before.errors, before.seconds
-            self._take_up(before)
+        if entry.before is not None:
+            self.result.errors, self.result.seconds = entry.before.errors, entry.before.seconds
+            self._take_up(entry.before)
         self.start()
 
     def _take_up(self, before: Result) -> None:
@@ -180,6 +139,8 @@ class Job:
             self.result.errors = message["errors"]
         elif "nothing" in message:
             self.nothing = message["nothing"]
+        elif "work" in message:
+            self.result.work += round(message["work"], 2)
         elif "unreadable" in message:
             self.result.status, self.finished = message["unreadable"], True
         else:
@@ -233,28 +194,26 @@ class Job:
         return result
 
 
-def fingerprint(path: Path, assignment: Assignment) -> str:
-    """What a stored result must have been made from to be kept: this submission, these tests, these limits."""
-    info = os.lstat(path)
-    state = hashlib.sha256(f"{assignment.digest} {path.name!r} {info.st_mode}".encode())
-    with contextlib.suppress(Unreadable, OSError):
-        state.update(read_bytes(path, assignment.name))
-    return state.hexdigest()
-
-
-Entry = tuple[Submission, str, Result | None]  # what it was made from, and what the first time gave
-
-
-def _stored(submission: Submission, made_from: str, state: Path) -> Result | None:
-    """Return what an earlier run has found, if it still holds."""
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-        result = Result.read(state / f"{safe_name(submission.student)}.json")
-        return result if result.made_from == made_from else None
-    return None
+def _sort(submission: Submission, assignment: Assignment, state: Path, regrade: frozenset[str]) -> Entry | Result:
+    """Return an earlier run's result where all of it still holds, else what is left to be graded."""
+    made_from = fingerprint(submission, assignment)
+    result = stored(submission.student, state)
+    if result is None or result.made_from != made_from:
+        return Entry(submission, made_from)
+    tests = question_digests(assignment)
+    holds = {q for q, digest in tests.items() if result.tests.get(q) == digest and q not in regrade}
+    if holds == set(tests) == set(result.tests):
+        return Entry(submission, made_from, result) if result.again else dataclasses.replace(result, kept=True)
+    return Entry(submission, made_from, done={c.key: c for c in result.cases if c.question in holds})
 
 
 def grade_all(
-    submissions: list[Submission], assignment: Assignment, isolation: Isolation, state: Path, workers: int
+    submissions: list[Submission],
+    assignment: Assignment,
+    isolation: Isolation,
+    state: Path,
+    workers: int,
+    regrade: frozenset[str] = frozenset(),
 ) -> Iterator[Result]:
     """Grade the submissions, ``workers`` at a time, and yield each result as it is stored; stored ones come first.
 
@@ -264,8 +223,9 @@ def grade_all(
         submissions: one a student; those without a file get no marks and their note as status.
         assignment: what to grade.
         isolation: how student code is kept apart.
-        state: folder of the stored results; what is there and still fits is not graded again.
+        state: folder of the stored results; a question whose tests and submission have not changed is not graded again.
         workers: how many at a time, each on one core.
+        regrade: questions to be graded again whatever is stored.
     """
     torch.set_num_threads(1)  # workers are copies of this process, and a copy has no threads
     state.mkdir(parents=True, exist_ok=True)
@@ -273,16 +233,13 @@ def grade_all(
     slow: deque[Entry] = deque()
     for submission in submissions:
         if submission.path is None:
-            yield Result(submission.student, status=submission.note)
+            yield Result(submission.student, status=submission.note, kept=True)
             continue
-        made_from = fingerprint(submission.path, assignment)
-        result = _stored(submission, made_from, state)
-        if result is None:
-            waiting.append((submission, made_from, None))
-        elif result.again:
-            slow.append((submission, made_from, result))
+        found = _sort(submission, assignment, state, regrade)
+        if isinstance(found, Result):
+            yield found
         else:
-            yield result
+            (slow if found.before else waiting).append(found)
     if not waiting and not slow:
         return
     private = {state.parent, assignment.folder.parent, *(s.path.parent for s in submissions if s.path)}
@@ -291,7 +248,7 @@ def grade_all(
     with Nursery(isolation, package=assignment.package, modules=assignment.modules) as nursery:
         for result, entry in _run(waiting, assignment, nursery, state, workers):
             if result.again:
-                slow.append((*entry[:2], result))
+                slow.append(dataclasses.replace(entry, before=result))
             else:
                 yield result
         for result, _ in _run(slow, assignment, nursery, state, 1):
@@ -307,8 +264,7 @@ def _run(
         while waiting or active:
             while waiting and len(active) < workers:
                 entry = waiting.popleft()
-                submission, made_from, before = entry
-                job = Job(submission, assignment, nursery, made_from, before)
+                job = Job(entry, assignment, nursery)
                 active[job.link] = job, entry
             for link in wait(list(active), timeout=0.5):
                 job, entry = active.pop(link)  # type: ignore[call-overload]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 import contextlib
 import dataclasses
-import hashlib
 import json
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,12 +75,6 @@ class Assignment:
                     names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
                     found |= dict.fromkeys(n for n in names if not n.startswith(("google", "otter", "ncbook")))
         return list(found)
-
-    @property
-    def digest(self) -> str:
-        """What a result depends on besides the submission."""
-        text = json.dumps([self.name, self.questions, dataclasses.asdict(self.limits), self.tests], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,7 +177,8 @@ def _schedule(assignment: Assignment, done: dict[str, Case]) -> list[tuple[excep
 def grade(cells: list[str], assignment: Assignment, nursery: Nursery, tell: Tell, done: dict[str, Case]) -> None:
     """Run a notebook and all tests but those ``done``; ``tell`` hears what begins, for how long, and the outcome.
 
-    Messages: ``{"begin": key, "seconds": of this process}``, ``{"errors": {cell: what}}``, ``{"case": {...}}``.
+    Messages: ``{"begin": key, "seconds": of this process}``, ``{"errors": {cell: what}}``, ``{"case": {...}}``,
+    ``{"nothing": whether no name was there}``, ``{"work": processor seconds}``.
     """
     limits = assignment.limits
     with Sandbox(cells, limits, nursery) as sandbox:
@@ -202,6 +197,7 @@ def grade(cells: list[str], assignment: Assignment, nursery: Nursery, tell: Tell
                 result = run_case(test, number, sandbox, limits, found)
             tell({"case": dataclasses.asdict(result)})
         tell({"nothing": found == {False} and not done})
+        tell({"work": sandbox.meter.read().cpu + time.process_time()})
 
 
 def grade_again(cells: list[str], assignment: Assignment, nursery: Nursery, tell: Tell, done: dict[str, Case]) -> None:

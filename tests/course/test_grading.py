@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from assignments.grading.batch import Result, grade_all
+from assignments.grading.batch import grade_all
 from assignments.grading.isolation import best_isolation
+from assignments.grading.results import Result
 from assignments.grading.roster import collect, read_roster
 from assignments.grading.submission import Assignment
 from tests.conftest import ROOT

@@ -58,7 +58,7 @@ def test_hidden_answer(answer):
 HONEST = ["import os, sys, time, torch", "def double(x): return 2 * x", "def shift(x): return x + 1", "answer = 7"]
 ALL = {"q1": 3, "q2": 2, "q3": 1}
 NOTHING = {"q1": 0, "q2": 0, "q3": 0}
-LIMITS = {"cell": 4, "call": 4, "question": 8, "notebook": 40, "memory_gb": 5, "file_mb": 8, "reply_mb": 16}
+LIMITS = {"cell": 4, "call": 4, "question": 8, "notebook": 20, "memory_gb": 5, "file_mb": 8, "reply_mb": 16}
 
 
 def without(*questions: str) -> dict[str, float]:
@@ -131,7 +131,7 @@ HONEST_CASES: dict[str, Submitted] = {
         "def double(x):\n    while True: pass", without("q1"), "q1: a call took longer than 4 s"
     ),
     "a loop that ignores signals": also(STUBBORN, status="cell 1: stopped after 4 s"),
-    "slow cells without end": Submitted(["import time", *["time.sleep(3.5)"] * 20], NOTHING, "ran longer than 40 s"),
+    "slow cells without end": Submitted(["import time", *["time.sleep(3.5)"] * 20], NOTHING, "ran longer than 20 s"),
     "endless output": also("while True: print('x' * 10000)", status="cell 1: stopped after 4 s"),
     "an endless sequence": instead(
         "import itertools\ndef double(x): return map(abs, itertools.count())", without("q1")

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from assignments.grading import isolation, seal
-from assignments.grading.batch import Result, grade_all
+from assignments.grading.batch import grade_all
 from assignments.grading.isolation import Nursery, best_isolation, find_isolation
+from assignments.grading.results import Result
 from assignments.grading.roster import collect
 from assignments.grading.submission import Assignment
 from tests.conftest import ROOT

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from assignments.grading import phrases, report, roster
-from assignments.grading.batch import Result, safe_name, status
+from assignments.grading import marks, phrases, report, roster
+from assignments.grading.results import Result, safe_name, status
 from assignments.grading.sandbox import Limits
 from assignments.grading.submission import Assignment, Case
 
@@ -101,7 +101,7 @@ def test_table_defuses_formulas_and_keeps_the_rosters_columns(tmp_path: Path) ->
     result = Result(
         "7", "in/=7.ipynb", "+1", [Case("q1", 0, 2.5, True, True), Case("q1", 1, 0.5, False, False)], {}, 1.25
     )
-    (row,) = report.table([result], assignment(), known)
+    (row,) = report.table([result], assignment(), known, {"7": marks.marks_of(result, assignment(), {})})
     assert row == {
         "Student": "'=cmd()", "ID": "7", "Section": "'@x", "student": "7", "q1": "2.5", "q2": "", "total": "2.5",
         "max": "3", "status": "'+1", "seconds": "1.25", "file": "'=7.ipynb",
