@@ -2,8 +2,8 @@
 
     python benchmarks/grading.py [--copies 20] [--workers 2]
 
-Copies differ in a comment, so that nothing is reused. The estimate for 300 scales the wall clock of this run, whatever
-else the machine was doing.
+Copies differ in a comment, so that nothing is reused. Two estimates for 300: one scales the wall clock of this run,
+whatever else the machine was doing; the other divides the processor seconds of each submission among the workers.
 """
 
 from __future__ import annotations
@@ -49,6 +49,10 @@ def main() -> None:
     print(f"{len(results)} submissions, {full} with full marks, {args.workers} workers, {os.cpu_count()} cores")
     print(f"load before the run: {load:.1f}; wall clock: {wall:.0f} s, {wall / len(results):.1f} s a submission")
     print(f"300 submissions at this rate: {300 * wall / len(results) / 60:.1f} minutes")
+    work = sum(r.work for r in results) / len(results)
+    print(
+        f"processor: {work:.2f} s a submission; 300 on {args.workers} idle cores: {5 * work / args.workers:.1f} minutes"
+    )
 
 
 if __name__ == "__main__":

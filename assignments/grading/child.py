@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import sys
 import types
 from typing import Any
 
-import numpy as np  # loaded before the memory is limited, and once for all tests
+import numpy as np
 import torch
 from traitlets.config import Config
 
-from assignments.grading import seal
+from assignments.grading import habits, seal
 from assignments.grading.wire import Channel, Gone, decode, encode
 
 # Kept here, so that an honest mistake such as `del os.fork` in a notebook does not reach us.
@@ -60,25 +61,28 @@ def shell() -> Any:
 
 
 def run_cells(control: Channel, cells: list[str], skip: set[int], seconds: float) -> dict[str, Any]:
-    """Run the cells, saying which one is next, and what each error was; return the notebook's names."""
+    """Run the cells, saying which one is next, and what each error was; return the notebook's names.
+
+    A cell is stopped after ``seconds`` of the processor. One that sleeps is the grader's to stop.
+    """
 
     def too_long(*args: Any) -> None:
         raise CellTimeout()
 
     notebook = shell()
+    habits.prepare(notebook, cells)
     for i, source in enumerate(cells):
         if i in skip:
             continue
         control.send({"cell": i})
-        signal.signal(signal.SIGALRM, too_long)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        signal.signal(signal.SIGPROF, too_long)
+        signal.setitimer(signal.ITIMER_PROF, seconds)
         try:
-            result = notebook.run_cell(source, store_history=False, silent=True)
-            error = result.error_before_exec or result.error_in_exec
+            error = habits.run_cell(notebook, source)
         except BaseException as escaped:
             error = escaped
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
         if error is not None:
             control.send({"error": [i, type(error).__name__[:80]]})
     control.send({"ready": True})
@@ -117,12 +121,30 @@ class Answers:
             except Gone:
                 return
             except BaseException as error:
-                words = " ".join(str(error).split())[:300]
-                self.channel.send({"error": [type(error).__name__[:80], words]})
+                self.channel.send({"error": type(error).__name__[:80]})
 
 
-def serve_tests(control: Channel, names: dict[str, Any]) -> None:
-    """For each test, fork: a crash, a loop or a changed global in one test is not seen by the next."""
+def separate(connection: int) -> None:
+    """Give a test namespaces and scratch of its own; only the new namespaces' first process returns from here."""
+    seal.new_spaces(seal.FILE_SPACES, os.getuid())
+    inner = _fork()
+    if inner != 0:
+        os.close(connection)  # the grader hears of the end of the inner process, not of this one's
+        _waitpid(inner, 0)
+        _exit(0)
+    seal.die_with_parent()
+    seal.enter_test()
+
+
+def serve_tests(control: Channel, names: dict[str, Any], files: bool, direct: bool) -> None:
+    """For each test, fork: a crash, a loop, a changed global or a file of one test is not seen by the next.
+
+    Args:
+        control: brings a connection a test.
+        names: the notebook's.
+        files: whether each test gets scratch of its own.
+        direct: serve one test in this process, where whatever threads the notebook started are still alive.
+    """
     copy = 0
     while True:
         message, descriptors, _, _ = _recv_fds(control.end, 1, 1)
@@ -132,11 +154,15 @@ def serve_tests(control: Channel, names: dict[str, Any]) -> None:
                 _waitpid(copy, 0)
         if not message:
             _exit(0)
-        copy = _fork()
+        copy = 0 if direct else _fork()
         if copy == 0:
             try:
-                os.setpgid(0, 0)
-                control.close()
+                if not direct:
+                    os.setpgid(0, 0)
+                    control.close()
+                    if files:
+                        with contextlib.suppress(OSError):  # only where student code has already broken something
+                            separate(descriptors[0])
                 Answers(names, Channel(socket.socket(fileno=descriptors[0]))).serve()
             finally:
                 _exit(0)
@@ -146,22 +172,22 @@ def serve_tests(control: Channel, names: dict[str, Any]) -> None:
             os.close(descriptor)
 
 
-def main(descriptor: int) -> None:
-    with contextlib.suppress(OSError):
-        os.setsid()  # a signal to its own group reaches nobody else
+def main(descriptor: int, namespaces: bool, files: bool) -> None:
+    """Serve one submission; ``namespaces`` and ``files`` say what has been locked before."""
     control = Channel(socket.socket(fileno=descriptor))
     job, _ = control.receive()
-    sealed = seal.seal(job["hide"], job["keep"]) if job["namespaces"] else False
-    seal.set_limits(job["cpu"], job["memory"], job["file_size"], 256 if job["namespaces"] else None)
+    if not files:
+        os.chdir(job["folder"])
+        os.environ.update(dict.fromkeys(("HOME", "TMPDIR", "IPYTHONDIR", "MPLCONFIGDIR"), job["folder"]))
+    seal.set_limits(job["cpu"], job["memory"], job["file_size"], 256 if namespaces else None)
     stub_otter()
     np.seterr(all="ignore")
-    torch.set_num_threads(1)  # a copy of a process has no threads: with one thread nothing is missing
-    control.send({"started": sealed})
+    torch.set_num_threads(1)
+    random.seed(0)  # code that sets no seed gets the same marks each time
+    np.random.seed(0)
+    torch.manual_seed(0)
     sys.argv = ["notebook"]
+    control.send({"started": True})
     names = run_cells(control, job["cells"], set(job["skip"]), job["cell_seconds"])
     control.end.settimeout(None)
-    serve_tests(control, names)
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    serve_tests(control, names, files, job["direct"])

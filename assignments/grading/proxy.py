@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib
-import time
 from typing import Any
 
+from assignments.grading.meter import Meter, Stopwatch
+from assignments.grading.phrases import error_phrase, kind_of, texts
 from assignments.grading.sandbox import Limits
 from assignments.grading.wire import BadReply, Channel, Gone, decode, encode
 
 # A test that asks for one of these gets the grader's own, whatever the student made of it.
 MODULES = {"np": "numpy", "nn": "torch.nn", "F": "torch.nn.functional"} | {m: m for m in ("numpy", "torch", "math")}
+TOO_LONG = "a call took longer than"
+SEND = 600.0  # seconds of the wall clock to hand over a question that nobody reads
 KNOWN = (ValueError, TypeError, RuntimeError, NotImplementedError, AssertionError, AttributeError, NameError)
 KNOWN_ERRORS = {e.__name__: e for e in (*KNOWN, ArithmeticError, ZeroDivisionError, IndexError, KeyError, MemoryError)}
 
@@ -19,10 +22,10 @@ class StudentError(Exception):
     """Student code raised an exception; also an instance of the built-in exception of that name, if there is one."""
 
 
-def student_error(kind: str, words: str) -> StudentError:
-    """Return an exception that a test can catch by the name it had in the student's process."""
+def student_error(kind: str) -> StudentError:
+    """Return an exception that a test can catch by the name it had in the student's process; its words are ours."""
     base = KNOWN_ERRORS.get(kind)
-    return type(kind, (StudentError, base) if base else (StudentError,), {})(words)
+    return type(kind_of(kind), (StudentError, base) if base else (StudentError,), {})(error_phrase(kind))
 
 
 class Names:
@@ -31,18 +34,26 @@ class Names:
     The connection is made on first use. After it is lost, every further question raises the same error.
     """
 
-    def __init__(self, connect: Any, limits: Limits) -> None:
+    def __init__(self, connect: Any, limits: Limits, meter: Meter) -> None:
         self._connect = connect
         self._limits = limits
+        self._meter = meter
         self._channel: Channel | None = None
-        self._until = time.monotonic() + limits.question
+        self._spent = 0.0  # seconds in calls that took longer than a look at the meter
         self.trouble = ""
+        self.found: set[bool] = set()  # of each name asked for, whether the notebook has it
+        self.texts: set[str] = set()  # what student code has said, which no message may repeat
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return the value of a name, a `Handle` for what is not plain, or ``default`` where there is none."""
         if name in MODULES:
             return importlib.import_module(MODULES[name])
-        value = self.ask({"op": "get", "name": name})
+        try:
+            value = self.ask({"op": "get", "name": name})
+        except Gone:
+            self.found.add(True)  # who knows
+            raise
+        self.found.add(value is not None)
         return default if value is None else value
 
     def __getitem__(self, name: str) -> Any:
@@ -63,27 +74,37 @@ class Names:
         buffers: list[bytes] = []
         if head["op"] == "call":
             head = {**head, "args": encode((args, kwargs or {}), buffers, self._number)}
+        watch: list[Stopwatch] = []
+        left = min(self._limits.call, self._limits.question - self._spent)
+
+        def over() -> bool:
+            if not watch:
+                watch.append(Stopwatch(self._meter))
+            return watch[0].over(left)
+
         try:
             if self._channel is None:
                 self._channel = self._connect()
-            seconds = min(self._limits.call, self._until - time.monotonic())
-            self._channel.send(head, buffers, max(seconds, 0.01))
-            reply, arrays = self._channel.receive(max(seconds, 0.01))
+            self._channel.send(head, buffers, SEND)
+            reply, arrays = self._channel.receive(over)
             return self._value(reply, arrays)
         except TimeoutError:
-            spent = self._until - time.monotonic() <= 0.05
-            limit = f"{self._limits.question:g} s in all" if spent else f"{self._limits.call:g} s"
-            self._lost(f"a call took longer than {limit}")
+            limit = f"{self._limits.call:g} s" if left == self._limits.call else f"{self._limits.question:g} s in all"
+            self._lost(f"{TOO_LONG} {limit}")
         except Gone as error:
             self._lost(str(error))
+        finally:
+            self._spent += watch[0].poll() if watch else 0.0
 
     def _value(self, reply: Any, arrays: list[bytes]) -> Any:
         if isinstance(reply, dict) and "value" in reply:
-            return decode(reply["value"], arrays, lambda number: Handle(self, number))
+            value = decode(reply["value"], arrays, lambda number: Handle(self, number))
+            self.texts |= texts(value)
+            return value
         error = reply.get("error") if isinstance(reply, dict) else None
-        if not isinstance(error, list) or len(error) != 2 or not all(isinstance(x, str) for x in error):
+        if not isinstance(error, str):
             raise BadReply("a reply in no known format")
-        raise student_error(*error)
+        raise student_error(error)
 
     def _lost(self, why: str) -> None:
         self.trouble = why

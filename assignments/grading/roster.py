@@ -10,8 +10,11 @@ import re
 import unicodedata
 from pathlib import Path
 
+from assignments.grading.platforms import PLATFORMS, Platform
+from assignments.grading.reading import is_notebook
+
+PLAIN = PLATFORMS["plain"]
 ID_COLUMNS = ("student", "id", "sis user id", "sis login id", "username", "identifier", "email address", "email")
-NOTEBOOKS = (".ipynb", ".zip")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Submission:
     student: str
     path: Path | None
     note: str = ""
+    late: bool = False  # as the platform says
 
 
 def clean(text: str) -> str:
@@ -39,12 +43,14 @@ def clean(text: str) -> str:
     return kept.strip()
 
 
-def read_roster(path: Path, id_column: str = "") -> Roster:
+def read_roster(path: Path, id_column: str = "", platform: Platform = PLAIN) -> Roster:
     """Read a class list: a CSV with a header, separated by comma, semicolon or tab, in UTF-8, UTF-16 or Windows-1252.
 
     Args:
         path: the file.
-        id_column: the column that identifies a student; by default the first that looks like one, else the first.
+        id_column: the column that identifies a student; by default the platform's, else the first that looks like one,
+            else the first.
+        platform: whose table it is; its rows that are no student's are left out.
 
     Raises:
         ValueError: if there is no header, no student, or no such column.
@@ -63,6 +69,7 @@ def read_roster(path: Path, id_column: str = "") -> Roster:
     delimiter = max(",;\t", key=lines[0].count)
     table = list(csv.reader(io.StringIO("\n".join(lines)), delimiter=delimiter))
     columns = [clean(c) for c in table[0]]
+    id_column = id_column or platform.id_column
     lowered = [c.casefold() for c in columns]
     wanted = [id_column.casefold()] if id_column else [c for c in ID_COLUMNS if c in lowered] or lowered[:1]
     if wanted[0] not in lowered:
@@ -71,12 +78,13 @@ def read_roster(path: Path, id_column: str = "") -> Roster:
     rows: dict[str, dict[str, str]] = {}
     for cells in table[1:]:
         student = clean(cells[key]) if len(cells) > key else ""
-        if not student:
+        row = {name: clean(cell) for name, cell in zip(columns, cells)}
+        if not student or not platform.is_student(row):
             continue
         if student in rows:
             notes.append(f"{student} stands twice in {path.name}: the first line counts")
             continue
-        rows[student] = {name: clean(cell) for name, cell in zip(columns, cells)}
+        rows[student] = row
     if not rows:
         raise ValueError(f"{path} must list at least one student")
     return Roster(tuple(columns), rows, tuple(notes))
@@ -100,15 +108,22 @@ def _files(entry: Path) -> list[Path]:
     if entry.is_dir() and not entry.is_symlink():
         inside = [Path(folder, name) for folder, _, names in os.walk(entry) for name in names]
         inside = [p for p in inside if ".ipynb_checkpoints" not in p.parts]
-        notebooks = [p for p in inside if p.suffix.lower() == ".ipynb"]
-        return sorted(notebooks or [p for p in inside if p.suffix.lower() == ".zip"])
-    return [entry] if entry.suffix.lower() in NOTEBOOKS else []
+        proper = [p for p in inside if p.suffix.lower() == ".ipynb" and is_notebook(p.name)]
+        zipped = [p for p in inside if p.suffix.lower() == ".zip"]
+        return sorted(proper or zipped or [p for p in inside if is_notebook(p.name)])
+    return [entry] if entry.suffix.lower() == ".zip" or is_notebook(entry.name) else []
 
 
-def collect(folder: Path, roster: Roster | None) -> tuple[list[Submission], list[str]]:
+def _stem(entry: Path) -> str:
+    """Return the entry's name without what says that it is a notebook."""
+    return re.sub(r"(?i)(\.ipynb)?(\.txt|\.json|\.ipynb|\.zip|\.pdf)$", "", entry.name)
+
+
+def collect(folder: Path, roster: Roster | None, platform: Platform = PLAIN) -> tuple[list[Submission], list[str]]:
     """Match the files of a folder to the students of a roster.
 
-    An entry is ``ID.ipynb``, ``….ID….ipynb`` as learning platforms name them, a zip, or a folder named so. Of several
+    On Canvas and Moodle the platform's own part of the name says whose it is, and only that. Else an entry is
+    ``ID.ipynb``, ``….ID….ipynb`` as learning platforms name them, a zip, or a folder named so. Of several
     entries for one student the newest counts. Without a roster every entry is its own student.
 
     Returns:
@@ -119,12 +134,19 @@ def collect(folder: Path, roster: Roster | None) -> tuple[list[Submission], list
     strangers: list[Submission] = []
     empty: dict[str, str] = {}
     students = list(roster.rows) if roster else []
+    late: set[Path] = set()
+    order: dict[Path, int] = {}
     for entry in sorted(folder.iterdir()):
-        name = entry.name if entry.is_dir() and not entry.is_symlink() else entry.stem
+        name = entry.name if entry.is_dir() and not entry.is_symlink() else _stem(entry)
         if entry.name.startswith("."):
             continue
-        student = _match(name, students)
+        owner = platform.owner(name)
+        student = _match(name, students) if platform is PLAIN else owner.student if owner else ""
+        student = student if student in students or not roster else ""
         files = _files(entry)
+        if owner:
+            late |= set(files) if owner.late else set()
+            order |= dict.fromkeys(files, owner.order)
         if not files:
             if student:
                 empty.setdefault(student, f"no notebook in {clean(entry.name)}")
@@ -136,12 +158,12 @@ def collect(folder: Path, roster: Roster | None) -> tuple[list[Submission], list
             strangers += [Submission(clean(name if len(files) == 1 else f"{name} {f.stem}"), f, note) for f in files]
     submissions = []
     for student in students:
-        files = sorted(found.get(student, []), key=lambda p: (os.lstat(p).st_mtime, p.name))
+        files = sorted(found.get(student, []), key=lambda p: (order.get(p, 0), os.lstat(p).st_mtime, p.name))
         if not files:
             submissions.append(Submission(student, None, empty.get(student, "missing")))
         else:
             note = f"{len(files)} submissions: graded {clean(files[-1].name)}, the newest" if len(files) > 1 else ""
-            submissions.append(Submission(student, files[-1], note))
+            submissions.append(Submission(student, files[-1], note, files[-1] in late))
     taken = {s.student for s in submissions}
     for stranger in strangers:
         student, n = stranger.student or "unnamed", 2

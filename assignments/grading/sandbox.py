@@ -1,33 +1,25 @@
-"""Start, watch and end the process that runs student code."""
+"""Start, watch and end the process that runs one submission's code."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import os
 import shutil
-import signal
-import site
 import socket
-import subprocess
-import sys
 import tempfile
-import time
-from pathlib import Path
 from typing import Any
 
-from assignments.grading import seal
+from assignments.grading.isolation import START, Nursery
+from assignments.grading.meter import Meter, Stopwatch, limit
+from assignments.grading.phrases import kind_of
 from assignments.grading.wire import BadReply, Channel, Gone
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-UNSHARE = ["unshare", "-rnm", "--pid", "--fork", "--kill-child", "--mount-proc"]
-PLAIN_UNSHARE = ["unshare", "-rn", "--pid", "--fork", "--kill-child"]
 GRACE = 3.0
+STOPPED, RAN_LONGER = "stopped after", "the notebook ran longer than"
 
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """How much student code may use. Seconds are of the wall clock.
+    """How much student code may use. Seconds are those it would take on an idle machine (`meter`).
 
     Attributes:
         cell: for one cell.
@@ -64,80 +56,30 @@ class Limits:
         return cls(**table)
 
 
-@dataclasses.dataclass(frozen=True)
-class Isolation:
-    """How student code is kept apart.
-
-    Attributes:
-        command: what starts its process.
-        files: whether its view of the file system is locked too.
-        hide: folders it must not see, where ``files``.
-    """
-
-    command: tuple[str, ...] = ()
-    files: bool = False
-    hide: tuple[str, ...] = ()
-
-    @property
-    def namespaces(self) -> bool:
-        return bool(self.command)
-
-    def __str__(self) -> str:
-        if not self.namespaces:
-            return "none: student code has this user's rights, the network, and may leave processes behind"
-        network = "no network, no process left behind"
-        return f"{network}, files read-only and private ones hidden" if self.files else f"{network}, files NOT hidden"
-
-
-def _works(command: list[str]) -> bool:
-    if not sys.platform.startswith("linux") or shutil.which(command[0]) is None:
-        return False
-    try:
-        done = subprocess.run([*command, "true"], capture_output=True, timeout=20, stdin=subprocess.DEVNULL)
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0
-
-
-def best_isolation(hide: list[Path] | None = None, *, visible_files: bool = False) -> Isolation | None:
-    """Return the isolation that works on this machine, or None where there is none.
-
-    Found out by trying: a probe runs an empty notebook and reports whether its files were locked.
-
-    Args:
-        hide: folders that student code must not see, besides the home folder and the course's own.
-        visible_files: accept isolation that leaves this user's files readable and writable.
-    """
-    if visible_files:
-        return Isolation(tuple(PLAIN_UNSHARE)) if _works(PLAIN_UNSHARE) else None
-    if not _works(UNSHARE):
-        return None
-    hidden = [Path.home(), ROOT, *(hide or [])]
-    folders = dict.fromkeys(str(p.resolve()) for p in hidden if p.is_dir() and p.resolve() != Path("/"))
-    isolation = Isolation(tuple(UNSHARE), True, tuple(folders))
-    with contextlib.suppress(Gone, TimeoutError, OSError), Sandbox([], Limits(), isolation) as probe:
-        probe.run()
-        if probe.sealed:
-            return isolation
-    return None
-
-
 class Sandbox:
     """One submission's process: a context manager that leaves nothing behind.
 
-    After `run`, ``errors`` lists what its cells raised as ``(cell, what)``.
+    After `run`, ``errors`` lists what its cells raised as ``{cell: what}``.
+
+    Args:
+        cells: the notebook's code.
+        limits: what it may use.
+        nursery: where its process comes from.
+        direct: serve one test without a copy of the process.
     """
 
-    def __init__(self, cells: list[str], limits: Limits, isolation: Isolation) -> None:
+    def __init__(self, cells: list[str], limits: Limits, nursery: Nursery, *, direct: bool = False) -> None:
         self.cells = cells
         self.limits = limits
-        self.isolation = isolation
+        self.nursery = nursery
+        self.direct = direct
         self.errors: dict[int, str] = {}
-        self.sealed = False
         self.skip: set[int] = set()
-        self.process: subprocess.Popen[bytes] | None = None
         self.control: Channel | None = None
+        self.leash: socket.socket | None = None
+        self.meter = Meter(0)
         self.folder = ""
+        self._spent = 0.0
 
     def __enter__(self) -> Sandbox:
         return self
@@ -151,36 +93,44 @@ class Sandbox:
         Raises:
             Gone: if no start came through.
         """
-        until = time.monotonic() + self.limits.notebook
         for _ in range(int(self.limits.restarts) + 1):
             self._current: int | None = None
             try:
                 self._start()
-                self._watch(until)
+                self._watch()
                 return
             except TimeoutError:
-                what = f"stopped after {self.limits.cell:g} s"
+                what = f"{STOPPED} {self.limits.cell:g} s"
             except BadReply:
                 what = "spoke to the grader"
             except Gone:
                 what = "ended the process"
-            self._stop()
+            self.close()
             if self._current is None:
                 raise Gone("the process ended before the first cell")
-            if time.monotonic() > until:
-                raise Gone(f"the notebook ran longer than {self.limits.notebook:g} s")
+            if self._spent > self.limits.notebook:
+                raise Gone(f"{RAN_LONGER} {self.limits.notebook:g} s")
             self.errors[self._current] = what
             self.skip.add(self._current)
         raise Gone(f"{int(self.limits.restarts) + 1} cells ended or blocked the process")
 
-    def _watch(self, until: float) -> None:
+    def _watch(self) -> None:
         """Follow the cells until all have run."""
         control = self.control
         assert control is not None
-        head, _ = control.receive(60.0)  # importing torch on a busy machine
-        self.sealed = isinstance(head, dict) and head.get("started") is True
+        control.receive(limit(self.meter, START))
+        whole = Stopwatch(self.meter)
+        before = self._spent
+        cell: Stopwatch | None = None
+
+        def over() -> bool:
+            nonlocal cell
+            cell = cell or Stopwatch(self.meter)
+            self._spent = before + whole.poll()
+            return cell.over(self.limits.cell + GRACE) or self._spent > self.limits.notebook
+
         while True:
-            head, _ = control.receive(min(self.limits.cell + GRACE, max(0.1, until - time.monotonic())))
+            head, _ = control.receive(over)
             if not isinstance(head, dict):
                 raise BadReply("a reply in no known format")
             if "ready" in head:
@@ -188,7 +138,7 @@ class Sandbox:
             if "error" in head:
                 self._note_error(head["error"])
             elif type(head.get("cell")) is int and 0 <= head["cell"] < len(self.cells):
-                self._current = head["cell"]
+                self._current, cell = head["cell"], None
             else:
                 raise BadReply("a reply in no known format")
 
@@ -196,56 +146,40 @@ class Sandbox:
         number, kind = error if isinstance(error, list) and len(error) == 2 else (None, None)
         if type(number) is not int or not 0 <= number < len(self.cells) or not isinstance(kind, str):
             raise BadReply("a reply in no known format")
-        what = f"stopped after {self.limits.cell:g} s" if kind == "CellTimeout" else kind[:80]
+        what = f"{STOPPED} {self.limits.cell:g} s" if kind == "CellTimeout" else kind_of(kind)
         self.errors[number] = what
 
     def _start(self) -> None:
-        self._stop()
-        ours, theirs = socket.socketpair()
-        self.folder = tempfile.mkdtemp(prefix="submission-")
-        environment = {
-            "PATH": os.environ.get("PATH", os.defpath),
-            **dict.fromkeys(("HOME", "TMPDIR", "IPYTHONDIR"), seal.HOME if self.isolation.files else self.folder),
-            **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
-            "USER": "student",
-            "LANG": "C.UTF-8",
-            "MPLBACKEND": "Agg",
-            "PYTHONHASHSEED": "0",
-            "PYTHONPATH": str(ROOT),
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
-        python = [sys.executable, "-m", "assignments.grading.child", str(theirs.fileno())]
-        self.process = subprocess.Popen(
-            [*self.isolation.command, *python],
-            cwd=self.folder,
-            env=environment,
-            pass_fds=(theirs.fileno(),),
-            preexec_fn=seal.die_with_parent,
-            start_new_session=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        theirs.close()
-        self.control = Channel(ours, max_bytes=1 << 20)
-        keep = [sys.prefix, sys.base_prefix, site.getusersitepackages(), str(ROOT / "ncbook")]
+        self.close()
+        end, self.leash, holder = self.nursery.start()
+        self.control = Channel(end, max_bytes=1 << 20)
+        self.meter = Meter(holder)
+        if not self.nursery.isolation.files:
+            self.folder = tempfile.mkdtemp(prefix="submission-")
         job = {
             "cells": self.cells,
             "skip": sorted(self.skip),
             "cell_seconds": self.limits.cell,
-            "namespaces": self.isolation.namespaces,
-            "hide": list(self.isolation.hide) if self.isolation.files else [],
-            "keep": keep,
+            "folder": self.folder,
+            "direct": self.direct,
             "cpu": self.limits.notebook + self.limits.question,
             "memory": int(self.limits.memory_gb * 2**30),
             "file_size": int(self.limits.file_mb * 2**20),
         }
-        self.control.send(job, seconds=60.0)
+        self.control.send(job, seconds=START)
 
     @property
     def alive(self) -> bool:
         """Whether the process that ran the notebook is still there."""
-        return self.process is not None and self.process.poll() is None
+        if self.leash is None:
+            return False
+        try:
+            self.leash.setblocking(False)
+            return self.leash.recv(1) != b""
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
 
     def open_test(self) -> Channel:
         """Return a connection to a fresh copy of the process that ran the notebook.
@@ -265,20 +199,14 @@ class Sandbox:
             theirs.close()
         return Channel(ours, max_bytes=int(self.limits.reply_mb * 2**20))
 
-    def _stop(self) -> None:
-        if self.process is not None:
-            # With namespaces, ending `unshare` ends every process inside; without, the session is all we know.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-            self.process = None
+    def close(self) -> None:
+        """End the process and all it started; remove its folder."""
+        if self.leash is not None:
+            self.leash.close()
+            self.leash = None
         if self.control is not None:
             self.control.close()
             self.control = None
         if self.folder:
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder = ""
-
-    def close(self) -> None:
-        """End the process and all it started; remove its folder."""
-        self._stop()

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from copydetect import CodeFingerprint, compare_files
 
+from assignments.grading.reading import Unreadable, read_bytes, read_cells
 from assignments.grading.roster import clean, collect
-from assignments.grading.submission import Unreadable, read_bytes, read_cells
 
 TOKENS, WINDOW = 25, 1
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import nbformat
 from filelock import FileLock
 
-from assignments.grading.batch import Result, grade_all, safe_name
+from assignments.grading.batch import grade_all
+from assignments.grading.isolation import Isolation, best_isolation
+from assignments.grading.results import Result, safe_name
 from assignments.grading.roster import Submission
-from assignments.grading.sandbox import Isolation, best_isolation
 from assignments.grading.submission import Assignment
 from assignments.release import masters, release
 
