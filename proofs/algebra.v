@@ -18,7 +18,7 @@ Definition normsq (R : ringType) m n (A : 'M[R]_(m, n)) : R := inner A A.
 Definition ones {R : ringType} {m} : 'cV[R]_m := const_mx 1.
 
 Section Bilinear.
-Variable R : comRingType.
+Variable R : realFieldType.
 Implicit Types m n p : nat.
 
 Lemma inner_tr m n (A B : 'M[R]_(m, n)) : inner A B = \tr (A^T *m B).
