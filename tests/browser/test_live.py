@@ -10,10 +10,12 @@ from ncbook import etf, sphere
 from ncbook.figures import live, style
 
 START = {
+    "saddle": {"weight_decay": 0.1},
     "simplex": {"num_classes": 4, "feature_dim": 3},
     "sphere": {"num_classes": 3, "feature_dim": 2, "temperature": 5},
 }
 by_name = pytest.mark.parametrize("name", START)
+of_vectors = pytest.mark.parametrize("name", ["simplex", "sphere"])
 LAB = "Object.values(ncLive.labs)[0]"
 
 
@@ -81,7 +83,7 @@ def test_every_control_has_a_name(show, name):
     assert page.locator("[aria-live=polite]").count() == 1
 
 
-@by_name
+@of_vectors
 def test_a_vector_follows_the_mouse(show, name):
     page = show(name)
     before = state(page)["W"]
@@ -96,7 +98,7 @@ def test_a_vector_follows_the_mouse(show, name):
     assert torch.tensor(after[0]).norm() == pytest.approx(1, abs=1e-5)
 
 
-@by_name
+@of_vectors
 def test_a_vector_follows_a_finger(show, name):
     page = show(name, 390, has_touch=True)
     before = state(page)
@@ -111,7 +113,7 @@ def test_a_vector_follows_a_finger(show, name):
     assert state(page) != before
 
 
-@by_name
+@of_vectors
 def test_a_vector_follows_the_arrow_keys(show, name):
     page = show(name)
     before = state(page)["W"]
@@ -120,7 +122,7 @@ def test_a_vector_follows_the_arrow_keys(show, name):
     assert state(page)["W"][0] != before[0]
 
 
-@by_name
+@of_vectors
 def test_the_state_travels_in_the_address(show, name):
     page = show(name)
     page.get_by_role("button", name="Throw them").click()
@@ -134,7 +136,7 @@ def test_the_state_travels_in_the_address(show, name):
         assert show(name, fragment=nonsense).complaints == []
 
 
-@by_name
+@of_vectors
 def test_start_again_returns_to_the_beginning(show, name):
     page = show(name)
     before = state(page)
@@ -142,6 +144,57 @@ def test_start_again_returns_to_the_beginning(show, name):
     assert state(page) != before
     page.get_by_role("button", name="Start again").click()
     assert {k: v for k, v in state(page).items() if k not in "WH"} == {k: v for k, v in before.items() if k not in "WH"}
+
+
+def test_the_ball_follows_hand_and_keys_and_its_place_travels(show):
+    page = show("saddle")
+    box = page.locator(".nclive-handle[aria-label*='ball']").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 40, y, steps=3)
+    page.mouse.up()
+    moved = state(page)["start"]
+    assert moved[0] > -1.6 and moved[1] == pytest.approx(1.7, abs=0.02)
+    page.keyboard.press("ArrowDown")
+    assert state(page)["start"][1] == pytest.approx(moved[1] - 0.1, abs=1e-6)
+    page.get_by_role("button", name="One step").click()
+    kept = state(page)
+    assert state(show("saddle", fragment=page.evaluate("location.hash"))) == kept and kept["steps"] == 1
+
+
+def test_on_the_saddle_nothing_moves_until_it_is_nudged(show):
+    page = show("saddle", reduced_motion="reduce")
+    page.get_by_role("button", name="Stand on the saddle").click()
+    page.get_by_role("button", name="Race").click()
+    settle(page)
+    value = page.locator(".nclive-readout tbody tr").first.locator("td").first
+    assert value.text_content() == "0.69315"
+    page.get_by_role("button", name="Nudge").click()
+    page.get_by_role("button", name="Race").click()
+    settle(page)
+    assert value.text_content() == page.locator(".nclive-readout tbody tr").first.locator("td").nth(1).text_content()
+
+
+def test_saddle_kernels_agree_with_automatic_differentiation(show):
+    page = show("saddle")
+    for w, h, decay in [(-1.6, 1.7, 0.1), (0.0, 0.0, 0.3), (2.5, -0.4, 0.02), (3.0, 3.0, 0.6)]:
+        f = lambda x: torch.log1p(torch.exp(-x[0] * x[1])) + decay / 2 * x.square().sum()  # noqa: B023
+        point = torch.tensor([w, h], dtype=torch.float64)
+        value, gradient, bend, least = page.evaluate(
+            "([w, h, decay]) => { const k = ncLive.kernels.saddle; return [k.value(w, h, decay),"
+            " k.gradient(w, h, decay), k.curvature(w, h, decay), k.minimum(decay)]; }",
+            [w, h, decay],
+        )
+        hessian = torch.func.hessian(f)(point)
+        assert value == pytest.approx(float(f(point)), abs=1e-9)
+        assert gradient == pytest.approx(torch.func.grad(f)(point).tolist(), abs=1e-9)
+        assert [bend["low"], bend["high"]] == pytest.approx(torch.linalg.eigvalsh(hessian).tolist(), abs=1e-9)
+        direction = torch.tensor(bend["direction"], dtype=torch.float64)
+        assert float((hessian @ direction - bend["low"] * direction).abs().max()) < 1e-9
+        root = torch.full((2,), least["s"] ** 0.5, dtype=torch.float64)
+        assert least["value"] == pytest.approx(float(f(root)), abs=1e-9)
+        assert float(torch.func.grad(f)(root).abs().max()) < 1e-9
 
 
 def test_spreading_ends_in_the_simplex(show):
@@ -217,7 +270,9 @@ def test_off_screen_nothing_runs(show, name):
     page.evaluate("document.body.insertAdjacentHTML('afterbegin', '<div style=\"height:3000px\"></div>')")
     page.evaluate("window.scrollTo(0, 0)")
     page.wait_for_function(f"{LAB}.visible === false")
-    page.evaluate("[...document.querySelectorAll('button')].find(b => /Spread|Descend/.test(b.textContent)).click()")
+    page.evaluate(
+        "[...document.querySelectorAll('button')].find(b => /Spread|Descend|Race/.test(b.textContent)).click()"
+    )
     settle(page)
     before = page.evaluate(f"JSON.stringify({LAB}.experiment.save())")
     settle(page)
@@ -232,7 +287,7 @@ def test_off_screen_nothing_runs(show, name):
 @pytest.mark.parametrize(
     "change, words",
     [
-        ({"name": "none"}, "name must be one of simplex"),
+        ({"name": "none"}, "name must be one of saddle, simplex"),
         ({"alt": " "}, "alt must say"),
         ({"still": 3}, "still must be a function"),
         ({"num_classes": float("nan")}, "num_classes must be a finite number"),
