@@ -6,16 +6,17 @@ import re
 import pytest
 import torch
 
-from ncbook import etf, sphere
+from ncbook import etf, sphere, ufm
 from ncbook.figures import live, style
 
 START = {
+    "freefeatures": {"num_classes": 3, "weight_decay": 0.02, "feature_decay": 0.01},
     "saddle": {"weight_decay": 0.1},
     "simplex": {"num_classes": 4, "feature_dim": 3},
     "sphere": {"num_classes": 3, "feature_dim": 2, "temperature": 5},
 }
 by_name = pytest.mark.parametrize("name", START)
-of_vectors = pytest.mark.parametrize("name", ["simplex", "sphere"])
+of_vectors = pytest.mark.parametrize("name", ["freefeatures", "simplex", "sphere"])
 LAB = "Object.values(ncLive.labs)[0]"
 
 
@@ -95,7 +96,8 @@ def test_a_vector_follows_the_mouse(show, name):
     page.mouse.up()
     after = state(page)["W"]
     assert after[0] != before[0] and after[1:] == before[1:]
-    assert torch.tensor(after[0]).norm() == pytest.approx(1, abs=1e-5)
+    if name != "freefeatures":
+        assert torch.tensor(after[0]).norm() == pytest.approx(1, abs=1e-5)
 
 
 @of_vectors
@@ -174,6 +176,37 @@ def test_on_the_saddle_nothing_moves_until_it_is_nudged(show):
     page.get_by_role("button", name="Race").click()
     settle(page)
     assert value.text_content() == page.locator(".nclive-readout tbody tr").first.locator("td").nth(1).text_content()
+
+
+def test_free_features_descend_to_the_closed_form(show):
+    page = show("freefeatures", reduced_motion="reduce")
+    page.get_by_role("button", name="Descend").click()
+    found = state(page)
+    problem = ufm.UFM(3, 4, 2, found["decayW"], found["decayH"], bias_decay=1.0)
+    W, H = (torch.tensor(found[name], dtype=torch.float64) for name in "WH")
+    value = float(problem.objective(W, H, torch.zeros(3, dtype=torch.float64)))
+    assert value == pytest.approx(problem.optimum().value, abs=1e-8)
+
+
+def test_free_feature_kernels_agree_with_the_package(show):
+    page = show("freefeatures")
+    for seed, (K, n, decay_w, decay_h) in enumerate([(2, 3, 0.02, 0.01), (3, 4, 0.1, 0.001), (5, 2, 0.3, 0.3)]):
+        W, H, b = ufm.UFM(K, n, 2, decay_w, decay_h).random_point(seed)
+        value, gradient, best, pieces = page.evaluate(
+            "([W, H, w, h]) => { const k = ncLive.kernels.freefeatures; return [k.objective(W, H, w, h),"
+            " k.gradient(W, H, w, h), k.optimum(W.length, H.length / W.length, w, h), k.budget(W, H, w, h)]; }",
+            [W.tolist(), H.tolist(), decay_w, decay_h],
+        )
+        problem, zero = ufm.UFM(K, n, 2, decay_w, decay_h), torch.zeros_like(b)
+        assert value == pytest.approx(float(problem.objective(W, H, zero)), abs=1e-9)
+        for found, expected in zip(gradient, problem.gradient(W, H, zero)):
+            assert float((torch.tensor(found, dtype=torch.float64) - expected).abs().max()) < 1e-9
+        roomy = ufm.UFM(K, n, K, decay_w, decay_h).optimum()
+        assert [best["value"], best["margin"]] == pytest.approx([roomy.value, roomy.margin], abs=1e-9)
+        assert best["row"] ** 2 == pytest.approx(float(roomy.W[0].square().sum()), abs=1e-9)
+        budget = ufm.gap_budget(problem, W, H, zero)
+        wanted = [getattr(budget, p) for p in ("others", "margins", "collapse", "alignment", "balance", "length")]
+        assert pieces == pytest.approx(wanted, abs=1e-9)
 
 
 def test_saddle_kernels_agree_with_automatic_differentiation(show):
@@ -287,7 +320,7 @@ def test_off_screen_nothing_runs(show, name):
 @pytest.mark.parametrize(
     "change, words",
     [
-        ({"name": "none"}, "name must be one of saddle, simplex"),
+        ({"name": "none"}, "name must be one of freefeatures, saddle"),
         ({"alt": " "}, "alt must say"),
         ({"still": 3}, "still must be a function"),
         ({"num_classes": float("nan")}, "num_classes must be a finite number"),
