@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NAMES = ("freefeatures", "saddle", "simplex", "sphere")
+NAMES = ("freefeatures", "neurons", "saddle", "simplex", "sphere")
 
 
 def live(name: str, *, alt: str, still: Callable[[], Figure], **parameters: Any) -> LiveExperiment:
