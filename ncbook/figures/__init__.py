@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING
 
 from ncbook._lazy import lazily
 from ncbook.figures.exploration import Exploration, explore
+from ncbook.figures.in_page import LiveExperiment, live
 
 if TYPE_CHECKING:
     from ncbook.figures import free_features, landscape, measuring, memory, phenomenon, shallow, simplex, sphere, style
 
 __all__ = [
     "Exploration",
+    "LiveExperiment",
     "explore",
     "free_features",
     "landscape",
+    "live",
     "measuring",
     "memory",
     "phenomenon",

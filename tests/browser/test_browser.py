@@ -1,8 +1,6 @@
 """The built pages in a real browser, opened from the disk with the network cut off."""
 
-import os
 import re
-import shutil
 
 import pytest
 import yaml
@@ -12,30 +10,13 @@ from tests.conftest import ROOT
 HTML = ROOT / "_build" / "html"
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())
 PAGES = [TOC["root"], *(c["file"] for part in TOC["parts"] for c in part["chapters"])]
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-CHROMIUM = next((p for p in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if p), None)
 by_page = pytest.mark.parametrize("name", PAGES)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        message = "Chromium is not installed (Debian: apt install chromium)"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    assert (HTML / "index.html").exists(), "no built book: run `make book` first"
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
 def visit(browser):
     """Open a page and note every complaint of the browser on the way."""
+    assert (HTML / "index.html").exists(), "no built book: run `make book` first"
     opened = []
 
     def go(name, width=1280, mode="light"):

@@ -1,0 +1,91 @@
+"""Experiments that compute in the page: no kernel, no network, nothing but a small script laid in beside its data."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+import math
+import zlib
+from collections.abc import Callable
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+NAMES = ("freefeatures", "neurons", "saddle", "simplex", "sphere")
+
+
+def live(name: str, *, alt: str, still: Callable[[], Figure], **parameters: Any) -> LiveExperiment:
+    """Lay a live experiment into the page, with a still picture where scripts are off.
+
+    Args:
+        name: one of ``figures.in_page.NAMES``; its script is ``figures/scripts/<name>.js``.
+        alt: text that states what the still picture shows.
+        still: draws the still picture, a matplotlib ``Figure``.
+        parameters: what the experiment starts with, plain numbers, texts, booleans or lists of them.
+
+    Returns:
+        LiveExperiment: end a cell with it to show it.
+
+    Raises:
+        ValueError: for an unknown ``name``, an empty ``alt``, a ``still`` that is no function, or a parameter that
+            JSON cannot write.
+    """
+    if name not in NAMES:
+        raise ValueError(f"name must be one of {', '.join(NAMES)}, got {name!r}")
+    if not isinstance(alt, str) or not alt.strip():
+        raise ValueError(f"alt must say what the still picture shows, got {alt!r}")
+    if not callable(still):
+        raise ValueError(f"still must be a function that draws a Figure, got {type(still).__name__}")
+    for key, value in parameters.items():
+        if not _plain(value):
+            raise ValueError(f"{key} must be a finite number, a text, a boolean or a list of them, got {value!r}")
+    return LiveExperiment(name, alt, still, parameters)
+
+
+class LiveExperiment:
+    """The result of `live`: HTML that runs by itself."""
+
+    def __init__(self, name: str, alt: str, still: Callable[[], Figure], parameters: dict[str, Any]) -> None:
+        self.name, self.alt, self.still, self.parameters = name, alt, still, parameters
+
+    def __repr__(self) -> str:
+        return f"LiveExperiment({self.name})"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return {"text/plain": repr(self), "text/html": self.to_html()}
+
+    def to_html(self) -> str:
+        """Return self-contained HTML; the same experiment gives the same text on every build."""
+        data = json.dumps({"name": self.name, "parameters": self.parameters}, sort_keys=True).replace("</", "<\\/")
+        ident = f"nc-{zlib.crc32(data.encode()):08x}"
+        scripts = "\n".join(_script(file) for file in ("core.js", f"{self.name}.js"))
+        return (
+            f'<div class="nclive" id="{ident}"><style>{_script("style.css")}</style>'
+            f'<div class="nclive-still"><img src="{_picture(self.still())}" alt="{html.escape(self.alt)}"></div>'
+            f'<script type="application/json">{data}</script>'
+            f'<script>{scripts}\nncLive.start("{ident}");</script></div>'
+        )
+
+
+def _script(name: str) -> str:
+    return (files("ncbook.figures") / "scripts" / name).read_text(encoding="utf-8")
+
+
+def _picture(figure: Any) -> str:
+    from matplotlib.figure import Figure
+
+    if not isinstance(figure, Figure):
+        raise ValueError(f"still must draw a matplotlib Figure, got {type(figure).__name__}")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="webp", dpi=100, bbox_inches="tight")
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _plain(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(map(_plain, value))
+    return isinstance(value, (str, bool, int)) or (isinstance(value, float) and math.isfinite(value))
