@@ -11,27 +11,30 @@ executed again.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
+import functools
 import hashlib
-import json
-import logging
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 import yaml
-from jupyter_cache import get_cache
-from jupyter_cache.executors import load_executor
+from filelock import FileLock, Timeout
+from sqlalchemy.exc import OperationalError
 
-from tools import imports
+from tools import execution, imports
+from tools.cache import Kept, write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "ncbook"
-TIMEOUT = 600  # seconds a cell
 # What a page from the disk is better without: fonts asked for a second time in a way that browsers refuse there, and
 # thebe, a live kernel from a CDN that this book does not offer (its constants, declared twice, raise an error).
 UNWANTED = re.compile(
@@ -50,9 +53,16 @@ def code_of(path: Path) -> str:
     return "\n".join(re.sub(r"^(\s*)[%!].*$", r"\1pass", line) for line in lines)
 
 
+@functools.lru_cache(maxsize=4)
+def _known(package: Path, state: tuple[tuple[str, str], ...]) -> dict[str, imports.Module]:
+    """Read the package once for all chapters; ``state`` is what it was read at."""
+    return imports.modules(package)
+
+
 def inputs(path: Path) -> list[Path]:
     """Return the files of the package that a chapter reaches when it runs, the face of each room among them."""
-    known = imports.modules(PACKAGE)
+    files = sorted(PACKAGE.rglob("*.py"))
+    known = _known(PACKAGE, tuple((str(f), hashlib.sha256(f.read_bytes()).hexdigest()) for f in files))
     try:
         names = imports.reached(imports.named_in(code_of(path), known), known)
     except SyntaxError:  # code that plain Python cannot read: depend on the whole package
@@ -70,7 +80,7 @@ def key(path: Path) -> str:
 
 def toc_notebooks(source: Path) -> list[Path]:
     """Return the notebooks that the table of contents names, in order."""
-    toc = yaml.safe_load((source / "_toc.yml").read_text())
+    toc = yaml.safe_load((source / "_toc.yml").read_text(encoding="utf-8"))
     entries = [toc, *(toc.get("chapters") or [])]
     for part in toc.get("parts") or []:
         entries += part["chapters"]
@@ -79,50 +89,33 @@ def toc_notebooks(source: Path) -> list[Path]:
 
 
 def execute(notebooks: list[Path], cache_path: Path, pages: Path) -> list[Path]:
-    """Bring the cache up to date, notebooks side by side; return those that were executed."""
-    cache = get_cache(str(cache_path))
-    cache_path.mkdir(parents=True, exist_ok=True)
-    store = cache_path / "keys.json"
-    keys = json.loads(store.read_text()) if store.exists() else {}
-    for record in cache.list_project_records():
-        cache.remove_nb_from_project(record.pk)
-    stale = []
+    """Bring the cache up to date, notebooks side by side; return those that were executed.
+
+    Raises:
+        SystemExit: if a notebook failed, after all others have ended and are kept.
+    """
+    kept, keys, stale = Kept(cache_path), {path: key(path) for path in notebooks}, []
     for path in notebooks:
-        name = path.relative_to(path.parent.parent).as_posix()
-        wanted = key(path)
-        try:
-            record = cache.match_cache_file(str(path))
-        except KeyError:
-            record = None
-        if record is not None and keys.get(name) != wanted:
-            cache.remove_cache(record.pk)
-            record = None
-        if record is None:
-            stale.append(path)
-            cache.add_nb_to_project(str(path))
-            # The page must be written again even where the notebook's own file did not change.
-            (pages / path.parent.name / f"{path.stem}.doctree").unlink(missing_ok=True)
-        keys[name] = wanted
+        if kept.fresh(path, keys[path]) is not None:
+            print(f"{path.stem}: from the cache", flush=True)
+            continue
+        stale.append(path)
+        kept.forget(path)
+        # The page must be written again even where the notebook's own file did not change.
+        (pages / path.parent.name / f"{path.stem}.doctree").unlink(missing_ok=True)
     if stale:
-        print(f"executing {len(stale)} of {len(notebooks)} notebooks: " + ", ".join(p.stem for p in stale), flush=True)
-        result = load_executor("temp-parallel", cache, _logger()).run_and_cache(
-            filter_uris=[str(p) for p in stale], timeout=TIMEOUT
+        print(f"executing {len(stale)} of {len(notebooks)} notebooks, {execution.width()} at a time", flush=True)
+    failures = []
+    for outcome in execution.execute_all(stale):
+        if outcome.failure:
+            failures.append(outcome.failure)
+        else:
+            kept.keep(outcome, keys[outcome.path])
+    if failures:
+        sys.exit(
+            "\n".join(["", *failures, f"\n{len(failures)} of {len(notebooks)} notebooks failed; no page was written"])
         )
-        for uri in [*result.excepted, *result.errored]:
-            record = cache.get_project_record(uri)
-            print(f"\n{uri} failed:\n{getattr(record, 'traceback', '')}", file=sys.stderr)
-        if result.excepted or result.errored:
-            sys.exit(1)
-    store.write_text(json.dumps(keys, indent=1))
     return stale
-
-
-def _logger() -> logging.Logger:
-    logger = logging.getLogger("execution")
-    if not logger.handlers:
-        logger.addHandler(logging.StreamHandler())
-    logger.setLevel(logging.WARNING)
-    return logger
 
 
 def pages(source: Path, output: Path, strict: bool) -> None:
@@ -131,11 +124,58 @@ def pages(source: Path, output: Path, strict: bool) -> None:
     if strict:
         # -n: a reference that leads nowhere is a warning too, and every warning is an error.
         command += ["-W", "-n", "--keep-going"]
-    subprocess.run(command, check=True)
+    # A page half written looks newer than its source: the mark says that none of them is to be trusted.
+    unfinished = output / "_build" / "unfinished"
+    if unfinished.exists():
+        print("the last build was interrupted: writing every page again", flush=True)
+        for folder in ("html", ".doctrees"):
+            shutil.rmtree(output / "_build" / folder, ignore_errors=True)
+    unfinished.parent.mkdir(parents=True, exist_ok=True)
+    unfinished.touch()
+    environment = os.environ | {"PYTHONUTF8": "1"}  # Jupyter Book reads its files in the system's encoding otherwise
+    if subprocess.run(command, env=environment).returncode:
+        sys.exit("the pages could not be written: see the messages above")
     for page in (output / "_build" / "html").rglob("*.html"):
-        text = page.read_text()
+        text = page.read_text(encoding="utf-8")
         if (trimmed := UNWANTED.sub("", text)) != text:
-            page.write_text(trimmed)
+            write_whole(page, trimmed)
+    unfinished.unlink()
+
+
+@contextlib.contextmanager
+def alone(output: Path) -> Iterator[None]:
+    """Hold the output folder for this build; a second build in it says so and waits."""
+    lock = FileLock(output / "_build" / "lock")
+    (output / "_build").mkdir(parents=True, exist_ok=True)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"another build is at work in {output}: waiting for it to end", flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def explained(output: Path) -> Iterator[None]:
+    """Say what is wrong, and what to do, where the disk is full or may not be written."""
+    try:
+        (output / "_build").mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output / "_build") as probe:
+            probe.write(b"0" * 65536)
+        yield
+    except (OSError, OperationalError) as error:
+        number, text = getattr(error, "errno", None), str(error)
+        if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "disk is full" in text:
+            sys.exit(f"The disk is full, and the book was not built: {text}\nMake room and run the same command again.")
+        if number in (errno.EROFS, errno.EACCES, errno.EPERM) or "readonly" in text:
+            sys.exit(
+                f"{output} may not be written, and the book was not built: {text}\n"
+                "Copy the book's folder to a place of your own, or name another one: python -m tools.build --out DIR"
+            )
+        raise
 
 
 def excerpt(notebooks: list[Path], out: Path) -> Path:
@@ -152,7 +192,7 @@ def excerpt(notebooks: list[Path], out: Path) -> Path:
         shutil.copytree(ROOT / "_static", source / "_static")
     first, *rest = [f"chapters/{path.stem}" for path in notebooks]
     toc = {"format": "jb-book", "root": first} | ({"chapters": [{"file": f} for f in rest]} if rest else {})
-    (source / "_toc.yml").write_text(yaml.safe_dump(toc))
+    (source / "_toc.yml").write_text(yaml.safe_dump(toc), encoding="utf-8")
     return source
 
 
@@ -162,13 +202,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", type=Path, metavar="NOTEBOOK")
     parser.add_argument("--out", type=Path, default=ROOT)
     args = parser.parse_args()
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # notebooks run side by side: one thread each
-    source = ROOT if args.only is None else excerpt([p.resolve() for p in args.only], args.out.resolve())
-    output = args.out.resolve()
-    begin = time.perf_counter()
-    cache = source / "_build" / ".jupyter_cache"
-    execute(toc_notebooks(source), cache, output / "_build" / ".doctrees")
-    pages(source, output, args.strict)
+    output, begin = args.out.resolve(), time.perf_counter()
+    with explained(output), alone(output):
+        source = ROOT if args.only is None else excerpt([p.resolve() for p in args.only], output)
+        execute(toc_notebooks(source), source / "_build" / ".jupyter_cache", output / "_build" / ".doctrees")
+        pages(source, output, args.strict)
     page = output / "_build" / "html" / "index.html"
     print(
         f"\nbuilt in {time.perf_counter() - begin:.0f} s. Open {page}\nor run `make serve` and visit http://localhost:8000"

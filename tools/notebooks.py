@@ -83,7 +83,7 @@ def convert(draft: Path, out: Path) -> None:
     """Make a clean notebook from percent-format text; the line ``# %% [setup]`` becomes the set-up cell."""
     import jupytext
 
-    text = SETUP_LINE.sub("# %%\nSETUP_CELL_HERE", draft.read_text())
+    text = SETUP_LINE.sub("# %%\nSETUP_CELL_HERE", draft.read_text(encoding="utf-8"))
     notebook = jupytext.reads(text, fmt="py:percent")
     for cell in notebook.cells:
         if cell.source.strip() == "SETUP_CELL_HERE":

@@ -36,7 +36,7 @@ if importlib.util.find_spec("ncbook") is None:
 
 def address() -> str:
     """Return the one address, or an empty text while it is unset."""
-    return tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ncbook"]["repository"]
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["ncbook"]["repository"]
 
 
 def setup_cell(url: str) -> str:
@@ -76,7 +76,9 @@ def expected(url: str) -> dict[Path, str]:
     """Return what every file that shows the address should hold, were it ``url``."""
     files: dict[Path, str] = {}
     pyproject = ROOT / "pyproject.toml"
-    files[pyproject] = re.sub(r'(?m)^repository = ".*"$', f'repository = "{url}"', pyproject.read_text())
+    files[pyproject] = re.sub(
+        r'(?m)^repository = ".*"$', f'repository = "{url}"', pyproject.read_text(encoding="utf-8")
+    )
     for name, block, mark in (
         ("_config.yml", config_block(url), "# {}: repository"),
         ("README.md", readme_block(url), "<!-- {}: repository -->"),
@@ -85,10 +87,10 @@ def expected(url: str) -> dict[Path, str]:
         path = ROOT / name
         begin, end = mark.format("begin"), mark.format("end")
         pattern = re.compile(re.escape(begin) + r"\n.*?" + re.escape(end), re.S)
-        if not pattern.search(path.read_text()):
+        if not pattern.search(path.read_text(encoding="utf-8")):
             raise ValueError(f"{name} must hold the lines {begin!r} and {end!r}")
         written = f"{begin}\n{block}\n{end}".replace("\\", r"\\")
-        files[path] = pattern.sub(written, path.read_text())
+        files[path] = pattern.sub(written, path.read_text(encoding="utf-8"))
     for path in sorted((ROOT / "chapters").glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
         cells = [c for c in notebook.cells if c.cell_type == "code" and c.source.startswith(SETUP_MARK)]
@@ -101,7 +103,11 @@ def expected(url: str) -> dict[Path, str]:
 
 def disagreements() -> list[str]:
     """Return the files that do not hold the one address."""
-    return [p.relative_to(ROOT).as_posix() for p, text in expected(address()).items() if p.read_text() != text]
+    return [
+        p.relative_to(ROOT).as_posix()
+        for p, text in expected(address()).items()
+        if p.read_text(encoding="utf-8") != text
+    ]
 
 
 def main() -> None:
@@ -121,9 +127,9 @@ def main() -> None:
         url = args.write.rstrip("/").removesuffix(".git")
         if url and not ADDRESS.fullmatch(url):
             sys.exit(f"URL must look like https://github.com/OWNER/NAME (or be empty to unset it), got {args.write!r}")
-        changed = [path for path, text in expected(url).items() if path.read_text() != text]
+        changed = [path for path, text in expected(url).items() if path.read_text(encoding="utf-8") != text]
         for path, text in expected(url).items():
-            path.write_text(text)
+            path.write_text(text, encoding="utf-8")
         print(f"wrote {url or '(unset)'} to {len(changed)} files")
 
 

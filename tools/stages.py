@@ -43,12 +43,27 @@ def units() -> bool:
     return pytest("units", *folders, "-n", WORKERS, "--dist", "worksteal")
 
 
-def chapters() -> bool:
-    os.environ["TQDM_DISABLE"] = "1"  # nbval compares standard error too
-    plugins = ("-p", "no:cacheprovider", "-p", "tools.nbval_numbers")
-    good = pytest("chapters", "--nbval", "chapters", "-n", WORKERS, "--dist", "loadscope", *plugins)
-    del os.environ["TQDM_DISABLE"]
+def small() -> bool:
+    """What computes with convolutions or trains, on a processor without AVX-512, or on one that is told to be one."""
+    cpus = Path("/proc/cpuinfo")
+    if not cpus.exists() or "avx512f" not in cpus.read_text(encoding="utf-8"):
+        print("this machine is a small one: every other stage has tried it")
+        return True
+    before = dict(os.environ)
+    os.environ |= {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "OMP_NUM_THREADS": "4"}
+    units_ = ("tests/ncbook/models", "tests/ncbook/training/test_loop.py", "tests/ncbook/training/test_device_data.py")
+    good = pytest("small", *units_, "tests/ncbook/test_memory.py", "-n", WORKERS, "--dist", "worksteal")
+    chapters = sorted(str(p) for n in ("01", "06", "08") for p in ROOT.glob(f"chapters/{n}-*.ipynb"))
+    good &= command("small-chapters", "python", "-m", "tools.texts", *chapters)
+    os.environ.clear()
+    os.environ |= before
     return good
+
+
+def fuzz() -> bool:
+    """The property tests with new cases every time, for as long as they like."""
+    os.environ["HYPOTHESIS_PROFILE"] = "fuzz"
+    return pytest("fuzz", "tests/ncbook", "tests/tools", "-n", WORKERS, "--dist", "worksteal")
 
 
 def colab() -> bool:
@@ -63,10 +78,12 @@ STAGES: dict[str, Callable[[], bool]] = {
     "units": units,
     "build": lambda: command("build", "python", "-m", "tools.build", "--strict"),
     "book": lambda: pytest("book", "tests/book"),
-    "chapters": chapters,
     "browser": lambda: pytest("browser", "tests/browser", "-n", WORKERS),
     "course": lambda: pytest("course", "tests/course", "-n", WORKERS, "--dist", "loadgroup"),
+    "small": small,
+    "proofs": lambda: pytest("proofs", "tests/proofs"),
 }
+APART = {"colab": colab, "fuzz": fuzz}  # run by name only
 
 
 def counts() -> tuple[int, int, int]:
@@ -83,7 +100,7 @@ def counts() -> tuple[int, int, int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["all", "colab", "total", *STAGES])
+    parser.add_argument("what", choices=["all", "total", *STAGES, *APART])
     what = parser.parse_args().what
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests and notebooks run side by side
     REPORTS.mkdir(parents=True, exist_ok=True)
@@ -91,7 +108,7 @@ def main() -> None:
     if what == "all":
         for report in REPORTS.glob("*.xml"):
             report.unlink()
-    stages = STAGES if what == "all" else STAGES | {"colab": colab}
+    stages = STAGES if what == "all" else STAGES | APART
     for name, stage in stages.items():
         if what in ("all", name):
             begin = time.perf_counter()
