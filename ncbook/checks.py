@@ -6,30 +6,68 @@ Each check raises ``ValueError`` with the argument's name, what came, and what w
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+_T = TypeVar("_T")
+LARGEST = 2**63 - 1  # what a tensor's sizes and torch's seeds can hold
+
 
 def integer(name: str, value: Any, minimum: int = 1) -> int:
-    """Return ``value`` as an int of at least ``minimum``, or raise ``ValueError``."""
-    whole = not isinstance(value, bool) and hasattr(value, "__index__")
-    if not whole or value.__index__() < minimum:
-        raise ValueError(f"{name} must be an integer >= {minimum}, got {value!r}")
-    return value.__index__()
+    """Return ``value`` as an int of at least ``minimum`` that fits 64 bits, or raise ``ValueError``."""
+    try:
+        whole = None if isinstance(value, bool) else value.__index__()
+    except (AttributeError, TypeError, ValueError, RuntimeError):  # the last one: a tensor without content
+        whole = None
+    if whole is None or not minimum <= whole <= LARGEST:
+        limit = f"an integer >= {minimum}" + (" of 64 bits" if whole is not None and whole > LARGEST else "")
+        raise ValueError(f"{name} must be {limit}, got {shown(value)}")
+    return whole
 
 
 def number(name: str, value: Any, *, positive: bool = False) -> float:
     """Return ``value`` as a finite float, non-negative (or ``positive``), or raise ``ValueError``."""
     try:
         x = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, RuntimeError):
         x = math.nan
     bad = not math.isfinite(x) or (x <= 0 if positive else x < 0)
-    if bad or isinstance(value, (bool, str)):
-        raise ValueError(f"{name} must be a finite number {'>' if positive else '>='} 0, got {value!r}")
+    if bad or isinstance(value, bool | str):
+        raise ValueError(f"{name} must be a finite number {'>' if positive else '>='} 0, got {shown(value)}")
     return x
+
+
+def flag(name: str, value: Any) -> bool:
+    """Return ``value`` if it is True or False, or raise ``ValueError``: as a condition, nan and "no" both mean yes."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} must be True or False, got {shown(value)}")
+    return value
+
+
+def option(name: str, value: Any, *options: str) -> str:
+    """Return ``value`` if it is one of the texts ``options``, or raise ``ValueError``."""
+    if not isinstance(value, str) or value not in options:
+        *front, last = (f'"{o}"' for o in options)
+        raise ValueError(f"{name} must be {', '.join(front)} or {last}, got {shown(value)}")
+    return value
+
+
+def instance(name: str, value: Any, *kinds: type[_T]) -> _T:
+    """Return ``value`` if it is an instance of one of ``kinds``, or raise ``ValueError``."""
+    if not isinstance(value, kinds):
+        raise ValueError(f"{name} must be a {' or a '.join(k.__name__ for k in kinds)}, got {type(value).__name__}")
+    return value
+
+
+def shown(value: Any) -> str:
+    """Return how ``value`` is shown in an error: as it is where that is short, else its type."""
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)} and dtype {value.dtype}"
+    plain = value is None or isinstance(value, str | int | float | complex | list | tuple | dict)
+    text = repr(value) if plain else ""
+    return text if 0 < len(text) <= 80 else type(value).__name__
 
 
 def tensor(name: str, value: Any, shape: str, **sizes: int | None) -> Tensor:
@@ -47,6 +85,8 @@ def tensor(name: str, value: Any, shape: str, **sizes: int | None) -> Tensor:
         raise ValueError(f"{name} must be ({expected}), got {tuple(value.shape)}")
     if not value.is_floating_point():
         raise ValueError(f"{name} must hold real floating-point numbers, got dtype {value.dtype}")
+    if value.is_meta:
+        raise ValueError(f"{name} must hold numbers, got a tensor on the meta device, which has none")
     finite = torch.isfinite(value)
     if not bool(finite.all()):
         where = tuple(int(i) for i in (~finite).nonzero()[0])
@@ -61,6 +101,8 @@ def labels(name: str, value: Any, num_samples: int | None = None, num_classes: i
         raise ValueError(f"{name} must be an integer tensor of shape (N,), got {came}")
     if value.is_floating_point() or value.is_complex() or value.dtype == torch.bool:
         raise ValueError(f"{name} must hold integers, got dtype {value.dtype}")
+    if value.is_meta:
+        raise ValueError(f"{name} must hold numbers, got a tensor on the meta device, which has none")
     if num_samples is not None and len(value) != num_samples:
         raise ValueError(f"{name} must have one entry per sample ({num_samples}), got {len(value)}")
     if len(value) == 0:

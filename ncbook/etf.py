@@ -39,7 +39,8 @@ def simplex_etf(
 
     Raises:
         ValueError: if ``num_classes < 2``, if ``feature_dim < num_classes - 1``, where no such frame exists, if
-            ``generator`` is not a ``torch.Generator``, or if ``dtype`` is not a floating dtype.
+            ``generator`` is not a ``torch.Generator``, if ``dtype`` is not a floating dtype, or if there is no such
+            ``device``.
 
     Source: Papyan, Han and Donoho (2020), definition of the simplex ETF; Strohmer and Heath (2003) for frames.
     """
@@ -47,13 +48,14 @@ def simplex_etf(
     d = K if feature_dim is None else checks.integer("feature_dim", feature_dim)
     if d < K - 1:
         raise ValueError(f"feature_dim must be >= num_classes - 1 = {K - 1} for a simplex ETF, got {d}")
-    if generator is not None and not isinstance(generator, torch.Generator):
-        raise ValueError(f"generator must be a torch.Generator, got {type(generator).__name__}")
+    if generator is not None:
+        checks.instance("generator", generator, torch.Generator)
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
         raise ValueError(f"dtype must be a floating dtype, got {dtype}")
+    place = _device(device)
     axes = torch.eye(d, K - 1, dtype=torch.float64) if generator is None else _haar(d, K - 1, generator)
     frame = math.sqrt(K / (K - 1)) * helmert(K) @ axes.T
-    return frame.to(device=device, dtype=dtype)
+    return frame.to(device=place, dtype=dtype)
 
 
 def helmert(num_classes: int) -> Tensor:
@@ -239,7 +241,7 @@ def best_packing(
     K = checks.integer("num_classes", num_classes, minimum=2)
     d = checks.integer("feature_dim", feature_dim)
     rng = np.random.default_rng(checks.integer("seed", seed, minimum=0))
-    score = coherence if lines else largest_cosine
+    score = coherence if checks.flag("lines", lines) else largest_cosine
     found = [_spread(rng.standard_normal((K, d)), lines) for _ in range(checks.integer("restarts", restarts))]
     return min(found, key=score)
 
@@ -281,6 +283,16 @@ def _spread(start: np.ndarray, lines: bool) -> Tensor:
         options={"maxiter": 300, "ftol": 1e-14},
     )  # fmt: skip
     return torch.nn.functional.normalize(torch.from_numpy(result.x[:-1].reshape(K, d)), dim=1)
+
+
+def _device(device: torch.device | str | None) -> torch.device:
+    if device is None:
+        return torch.device("cpu")
+    checks.instance("device", device, str, torch.device)
+    try:
+        return torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device must be one that torch knows, got {device!r}") from error
 
 
 def _off_diagonal(matrix: Tensor) -> Tensor:

@@ -13,8 +13,10 @@ import io
 import itertools
 import json
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from ncbook import checks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,7 +51,7 @@ def explore(
             ``labels`` or ``start``, a ``start`` that is not among the choices, or an empty ``alt``; on showing, if
             ``draw`` returns anything but a Figure, or if the frames cannot be held under ``MAX_BYTES``.
     """
-    return Exploration(draw, alt, dict(labels or {}), dict(start or {}), {k: list(v) for k, v in choices.items()})
+    return Exploration(draw, alt, labels or {}, start or {}, choices)
 
 
 class Exploration:
@@ -59,28 +61,29 @@ class Exploration:
         self,
         draw: Callable[..., Figure],
         alt: str | Callable[..., str],
-        labels: dict[str, str],
-        start: dict[str, Any],
-        choices: dict[str, list[Any]],
+        labels: Mapping[str, str],
+        start: Mapping[str, Any],
+        choices: Mapping[str, Sequence[Any]],
     ) -> None:
+        for kind, given in (("labels", labels), ("start", start), ("choices", choices)):
+            if not isinstance(given, Mapping):
+                raise ValueError(f"{kind} must map names of parameters, got {checks.shown(given)}")
         if not callable(draw):
             raise ValueError(f"draw must be a function that returns a Figure, got {type(draw).__name__}")
         if not callable(alt) and not (isinstance(alt, str) and alt.strip()):
             raise ValueError(f"alt must be a text that states what the picture shows, or a function, got {alt!r}")
         if not 1 <= len(choices) <= 2:
             raise ValueError(f"choices must name one or two parameters, got {len(choices)}")
-        for name, values in choices.items():
-            if not values or any(values.index(v) != i for i, v in enumerate(values)):
-                raise ValueError(f"choices for {name} must be a non-empty sequence of different values, got {values}")
+        listed = {name: _different(name, values) for name, values in choices.items()}
         for kind, given in (("labels", labels), ("start", start)):
             if unknown := sorted(set(given) - set(choices)):
                 raise ValueError(f"{kind} must name parameters among {sorted(choices)}, got {unknown}")
         for name, value in start.items():
-            if value not in choices[name]:
-                raise ValueError(f"start for {name} must be one of {choices[name]}, got {value!r}")
-        self._draw, self._alt, self.choices = draw, alt, choices
-        self._labels = {name: labels.get(name, name) for name in choices}
-        self._start = [values.index(start.get(name, values[0])) for name, values in choices.items()]
+            if value not in listed[name]:
+                raise ValueError(f"start for {name} must be one of {listed[name]}, got {value!r}")
+        self._draw, self._alt, self.choices = draw, alt, listed
+        self._labels = {name: labels.get(name, name) for name in listed}
+        self._start = [values.index(start.get(name, values[0])) for name, values in listed.items()]
         self._frames: list[tuple[str, str]] | None = None
         self._widget: Any = None
 
@@ -178,6 +181,16 @@ class Exploration:
         for position, choice in zip(at, self.choices.values()):
             index = index * len(choice) + position
         return index
+
+
+def _different(name: str, values: Any) -> list[Any]:
+    """Return the choices of one parameter, a text not being a sequence of choices."""
+    found = list(values) if isinstance(values, Iterable) and not isinstance(values, str | Mapping) else []
+    if not found or any(found.index(v) != i for i, v in enumerate(found)):
+        raise ValueError(
+            f"choices for {name} must be a non-empty sequence of different values, got {checks.shown(values)}"
+        )
+    return found
 
 
 def _show(value: Any) -> str:

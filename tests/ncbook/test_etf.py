@@ -347,7 +347,7 @@ def test_search_respects_the_bounds(K, d, lines):
         (dict(num_classes=4, feature_dim=2), "feature_dim must be >= num_classes - 1 = 3 for a simplex ETF, got 2"),
         (dict(num_classes=2, feature_dim=0), "feature_dim"),
         (dict(num_classes=4, feature_dim=4.0), "feature_dim"),
-        (dict(num_classes=4, generator=0), "generator must be a torch.Generator, got int"),
+        (dict(num_classes=4, generator=0), "generator must be a Generator, got int"),
         (dict(num_classes=4, dtype=torch.int64), "dtype must be a floating dtype, got torch.int64"),
         (dict(num_classes=4, dtype=torch.complex64), "dtype"),
         (dict(num_classes=4, dtype=float), "dtype"),

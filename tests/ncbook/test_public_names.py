@@ -1,0 +1,65 @@
+"""Every public name, every argument, every kind of bad input: a `ValueError` that names the argument, or it fails."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import warnings
+from pathlib import Path
+
+import pytest
+
+from tests.ncbook.bad_input import ELSEWHERE, RETURNED, bad, good, public
+
+GOOD = good()
+# What does not keep the promise yet, a line a name: it can only shrink, for what is listed must still fail.
+KNOWN = {
+    line.split(":")[0]: set(line.split(":")[1].split())
+    for line in Path(__file__).with_name("bad_input_known.txt").read_text(encoding="utf-8").splitlines()
+}
+
+
+def broken_promises(name):
+    """Return the ``argument/kind`` pairs that end in anything but a ValueError which names the argument."""
+    call, arguments = GOOD[name]
+    known = inspect.signature(call).parameters
+    failures = set()
+    for argument, value in arguments.items():
+        called = argument if argument in known else "choices"
+        for kind, wrong in bad(argument, value, str(known[called].annotation)):
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    call(**(arguments | {argument: wrong}))
+            except ValueError as error:
+                if re.search(rf"\b{called}\b", str(error)):
+                    continue
+            except Exception:
+                pass
+            failures.add(f"{argument}/{kind}")
+    return failures
+
+
+def test_the_table_covers_every_public_callable():
+    assert set(public()) - RETURNED - ELSEWHERE == set(GOOD)
+
+
+def test_the_table_holds_every_argument():
+    missing = {
+        f"{name}({parameter.name})"
+        for name, (call, arguments) in GOOD.items()
+        for parameter in inspect.signature(call).parameters.values()
+        if parameter.name not in arguments and parameter.kind.name not in ("VAR_POSITIONAL", "VAR_KEYWORD")
+    }
+    assert missing == {"training.CollapseProbe(layers)"}  # filled by the probe itself
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_bad_input_is_refused_by_name(name):
+    call, arguments = GOOD[name]
+    call(**arguments)
+    assert broken_promises(name) == KNOWN.get(name, set())
+
+
+def test_what_is_known_is_public():
+    assert set(KNOWN) <= set(GOOD)
