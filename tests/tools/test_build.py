@@ -53,6 +53,9 @@ def at_once(paths):
         yield execution.Outcome(path, notebook, 0.0)
 
 
+WRITES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree", "sqlite3.connect")
+
+
 def build_and_die_at(step, run):
     """Run in a child that dies, as by kill -9, before its ``step``-th write; return whether it got that far."""
     child = os.fork()
@@ -106,8 +109,9 @@ def test_death_in_the_very_first_build_is_recovered_from(world, monkeypatch):
     word.write_text("one")
     monkeypatch.setattr(execution, "execute_all", at_once)
     step = 0
-    while build_and_die_at(step, lambda: build.execute(paths, folder / f"c{step}" / "cache", folder / "doctrees")):  # noqa: B023
-        build.execute(paths, folder / f"c{step}" / "cache", folder / "doctrees")
+    run = lambda: build.execute(paths, folder / f"c{step}" / "cache", folder / "doctrees")
+    while build_and_die_at(step, run):
+        run()
         assert printed(folder / f"c{step}", paths, "one") == ["one"] * 2
         step += 1
     assert step > 5
@@ -197,17 +201,18 @@ def test_a_kernel_that_dies_is_reported_with_what_it_said(tmp_path):
 
 def test_a_second_build_in_one_folder_waits_and_says_so(tmp_path, capsys):
     (tmp_path / "_build").mkdir()
-    order, other = [], FileLock(tmp_path / "_build" / "lock", thread_local=False)
-    other.acquire()
+    order, held = [], threading.Event()
 
-    def release():
-        while "waiting" not in capsys.readouterr().out:
-            time.sleep(0.01)
-        order.append("first ends")
-        other.release()
+    def first():
+        with FileLock(tmp_path / "_build" / "lock"):
+            held.set()
+            while "waiting" not in capsys.readouterr().out:
+                time.sleep(0.01)
+            order.append("first ends")
 
-    waiter = threading.Thread(target=release)
+    waiter = threading.Thread(target=first)
     waiter.start()
+    held.wait()
     with build.alone(tmp_path):
         order.append("second begins")
     waiter.join()

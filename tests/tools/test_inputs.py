@@ -117,7 +117,7 @@ ALWAYS = {"__init__.py", "_lazy.py", "room/__init__.py", "room/eager.py"}
         ("from ncbook import room", {"room/late.py", "ground.py", "room/later.py", "alone.py"}),
         ("def f():\n\n    from ncbook.room import b\n\n    %time 1\n    return b\n", {"room/late.py", "ground.py"}),
         ("!ls\n%pip list\nfrom ncbook.room import a", set()),
-        ("this is not Python\nfrom ncbook.room import a", set(SMALL) - ALWAYS),
+        ("this is no Python\nfrom ncbook.room import a", set(SMALL) - ALWAYS),
     ],
 )
 def test_a_small_package_is_followed_file_by_file(tmp_path, monkeypatch, code, more):
