@@ -134,7 +134,7 @@ def _describe(problem: UFM, flat: Callable[[Tensor], Tensor], x: Tensor, norm: T
         return Census(x, empty, empty, none, empty, empty, none, starts)
     eigenvalues = torch.linalg.eigvalsh(torch.func.vmap(torch.func.jacrev(torch.func.grad(flat)))(x))
     points = [unpack(problem, row) for row in x]
-    mu = math.sqrt(problem.weight_decay) * math.sqrt(problem.feature_decay)
+    mu = problem.joint_decay
     ratio = torch.stack([torch.linalg.matrix_norm(problem.residual(*p), 2) / mu for p in points])
     return Census(
         points=x,

@@ -62,17 +62,12 @@ def certificate(problem: UFM, W: Tensor, H: Tensor, b: Tensor, *, tolerance: flo
     W, H, b = prepare(problem, W, H, b)
     value = float(problem._objective(W, H, b))
     logits, labels = H @ W.T, problem.labels
-    threshold = problem.num_samples * _penalty(problem)
+    threshold = problem.num_samples * problem.joint_decay
     ratio = _norm_bound(_with_labels(_off_class(logits + b, labels), labels)) / threshold
     off = _off_class(logits + _best_bias(problem, logits, b), labels)
     lower = max(0.0, _dual_value(problem, off, threshold))
     gap = max(0.0, value - lower)
     return Certificate(value, ratio, lower, gap, gap <= tolerance * value, tolerance)
-
-
-def _penalty(problem: UFM) -> float:
-    """sqrt(lambda_W lambda_H), each root apart so that the product cannot underflow."""
-    return math.sqrt(problem.weight_decay) * math.sqrt(problem.feature_decay)
 
 
 def _off_class(logits: Tensor, labels: Tensor) -> Tensor:
@@ -147,7 +142,7 @@ def _bias_price(problem: UFM, off: Tensor, labels: Tensor) -> float:
     l1 = math.fsum(abs(y) for y in imbalance) * (1 + 8 * _U)
     # Where the objective is <= log K: ||H W'||_* <= log K / sqrt(lambda_W lambda_H), and in each class some sample
     # has a loss <= K log K, so that b_j - b_k <= K log K + sqrt(2) log K / sqrt(lambda_W lambda_H) for all j, k.
-    spread = math.log(K) * (K + math.sqrt(2) / _penalty(problem)) * (1 + 8 * _U)
+    spread = math.log(K) * (K + math.sqrt(2) / problem.joint_decay) * (1 + 8 * _U)
     price = l1 / 2 * spread
     if problem.bias_decay > 0:
         square = math.fsum(y * y for y in imbalance) * (1 + 16 * _U)

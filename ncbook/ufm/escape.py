@@ -73,7 +73,7 @@ def escape_direction(problem: UFM, W: Tensor, H: Tensor, b: Tensor, *, tolerance
     point = prepare(problem, W, H, b)
     W, H, b = point
     sigma, v, u = top_singular(problem.residual(W, H, b))
-    mu = math.sqrt(problem.weight_decay) * math.sqrt(problem.feature_decay)
+    mu = problem.joint_decay
     if sigma <= (1 + tolerance) * mu:
         return Escape(None, math.nan, f"the certificate holds: spectral ratio {sigma / mu:.6f} is not above 1")
     energy = problem.weight_decay * W.T @ W + problem.feature_decay * H.T @ H

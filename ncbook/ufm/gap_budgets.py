@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from ncbook import checks
 from ncbook.ufm.model import UFM
 
 
@@ -62,7 +63,7 @@ def gap_budget(problem: UFM, W: Tensor, H: Tensor, b: Tensor, *, nonnegative: bo
 
     means = H.view(K, n, -1).mean(dim=1)
     centred = means - means.mean(dim=0)
-    root = math.sqrt(problem.weight_decay) * math.sqrt(problem.feature_decay)
+    root = problem.joint_decay
     w, h, m = W.norm(), H.norm(), math.sqrt(n) * means.norm()
     # The longest the centred means can be: all of the means' length, or its share sqrt((K - 1)/K) in an orthant.
     reach = math.sqrt(K / (K - 1)) * math.sqrt(n) * centred.norm() if nonnegative else m
@@ -94,7 +95,7 @@ def bound(problem: UFM, *, nonnegative: bool = False) -> tuple[float, float]:
     K = problem.num_classes
     # The closed form in a dimension where its frame fits: the bound itself does not depend on the dimension.
     roomy = UFM(K, 1, K, problem.weight_decay, problem.feature_decay * problem.samples_per_class)
-    q = math.sqrt(roomy.weight_decay) * math.sqrt(roomy.feature_decay)
+    q = roomy.joint_decay
     price = math.sqrt(K * (K - 1)) * q if nonnegative else (K - 1) * q
     return roomy.optimum(nonnegative=nonnegative).value, price
 
@@ -112,5 +113,12 @@ def mean_margins(problem: UFM, W: Tensor, H: Tensor, b: Tensor) -> Tensor:
 
 
 def loss_of_margin(margin: Tensor, num_classes: int) -> Tensor:
-    """Return ``log(1 + (K - 1) e^-margin)``: the cross-entropy of a sample whose wrong logits are all equal."""
+    """Return ``log(1 + (K - 1) e^-margin)``: the cross-entropy of a sample whose wrong logits are all equal.
+
+    Raises:
+        ValueError: for a margin that is not a finite tensor, or fewer than two classes.
+    """
+    checks.integer("num_classes", num_classes, minimum=2)
+    if not isinstance(margin, Tensor) or margin.is_meta or not bool(torch.isfinite(margin).all()):
+        raise ValueError(f"margin must be a finite tensor, got {margin!r}")
     return torch.nn.functional.softplus(math.log(num_classes - 1) - margin)

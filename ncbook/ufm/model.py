@@ -29,7 +29,7 @@ class Optimum:
 
     value: float
     margin: float  # correct logit minus any other, the same for every sample
-    weight_norm: float  # squared Euclidean norm of one row of W
+    squared_weight_norm: float  # squared Euclidean norm of one row of W
     W: Tensor  # (K, d)
     H: Tensor  # (N, d)
     b: Tensor  # (K,)
@@ -99,9 +99,13 @@ class UFM:
         return self.num_classes * self._q < 1
 
     @property
+    def joint_decay(self) -> float:
+        """``sqrt(lambda_W lambda_H)``, each root apart so that the product of two tiny decays cannot underflow."""
+        return math.sqrt(self.weight_decay) * math.sqrt(self.feature_decay)
+
+    @property
     def _q(self) -> float:
-        # Each square root apart: the product of two tiny decays could underflow.
-        return math.sqrt(self.samples_per_class) * math.sqrt(self.weight_decay) * math.sqrt(self.feature_decay)
+        return math.sqrt(self.samples_per_class) * self.joint_decay
 
     def check_point(self, W: Tensor, H: Tensor, b: Tensor) -> None:
         """Raise ``ValueError`` unless ``W (K, d)``, ``H (N, d)``, ``b (K,)`` are finite and of this problem's shape."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, softplus
 
+from ncbook.ufm.gap_budgets import bound
 from ncbook.ufm.model import UFM
 from ncbook.ufm.points import prepare
 
@@ -57,7 +58,7 @@ def inequality_chain(problem: UFM, W: Tensor, H: Tensor, b: Tensor) -> Chain:
     """
     W, H, b = prepare(problem, W, H, b)
     K, labels = problem.num_classes, problem.labels
-    mu = math.sqrt(problem.weight_decay) * math.sqrt(problem.feature_decay)
+    mu = problem.joint_decay
     logits = H @ W.T
     scores = logits + b
     fit = float(cross_entropy(scores, labels))
@@ -65,9 +66,8 @@ def inequality_chain(problem: UFM, W: Tensor, H: Tensor, b: Tensor) -> Chain:
     margins = K / (K - 1) * (scores.gather(1, labels[:, None])[:, 0] - scores.mean(dim=1))
     loss = lambda m: softplus(math.log(K - 1) - m)  # log(1 + (K - 1) e^-m)
     mean = margins.mean()
-    q = math.sqrt(problem.samples_per_class) * mu
-    linear = q * (K - 1) * max(0.0, float(mean))
-    s = math.log1p((1 - K * q) / q) if K * q < 1 else 0.0
+    minimum, price = bound(problem)
+    linear = price * max(0.0, float(mean))
     return Chain(
         objective=float(problem._objective(W, H, b)),
         balanced=fit + nuclear + problem.bias_decay / 2 * float(b.square().sum()),
@@ -75,6 +75,6 @@ def inequality_chain(problem: UFM, W: Tensor, H: Tensor, b: Tensor) -> Chain:
         equal_rivals=float(loss(margins).mean()) + nuclear,
         equal_margins=float(loss(mean)) + nuclear,
         aligned=float(loss(mean.clamp(min=0.0))) + linear,
-        minimum=math.log1p((K - 1) * math.exp(-s)) + q * (K - 1) * s,
+        minimum=minimum,
         mean_margin=float(mean),
     )

@@ -6,7 +6,7 @@ import math
 import mpmath
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ncbook.ufm import UFM, certificate, certificates, inequality_chain, layer_problem
@@ -87,13 +87,18 @@ def test_bound_is_a_bound_on_both_sides_of_the_threshold(share):
     bias_decay=st.sampled_from([0.0, 1e-6, 1.0]),
     seed=st.integers(0, 10**6),
 )
+@example(K=3, n=1, extra=-1, decay=-9.0, bias_decay=0.0, seed=0)
 def test_certificate_is_tight_at_the_optimum(K, n, extra, decay, bias_decay, seed):
     problem = UFM(K, n, K + extra, 10.0**decay, 2 * 10.0**decay, bias_decay)
     best = problem.optimum(generator=torch.Generator().manual_seed(seed))
     result = certificate(problem, best.W, best.H, best.b)
     assert result.is_global
-    # The margins for rounding are multiples of u = 1.1e-16; the largest, for lambda_b = 0, is some 10 K^2 u / f.
-    assert result.gap <= 1e-8 * result.value
+    # A logit, a rounded sum of d products, is off by eps = (d + 3) u ||w|| ||h||: so is, relatively, each off-class
+    # probability. They sum to (K - 1) q a sample, and what leaves a class minus what arrives cancels only up to eps
+    # of that. For lambda_b = 0 it is paid for at log K (K + sqrt(2) / mu), with q = sqrt(n) mu and K q <= 1:
+    eps = (problem.feature_dim + 3) * 2.0**-53 * float(best.W[0].norm() * best.H[0].norm())
+    rounding = (K - 1) * eps * math.log(K) * (1 + math.sqrt(2 * n))
+    assert result.gap <= 1e-8 * result.value + rounding
     if problem.collapses:
         # At a nonzero minimum the ratio is 1; tiny decays make the softmax's own rounding the limit.
         assert result.spectral_ratio == pytest.approx(1, abs=1e-6)
@@ -133,7 +138,7 @@ def test_the_multiplier_that_every_point_shares_gives_the_minimum():
     q = math.sqrt(3 * 2e-3 * 4e-3)
     off = torch.full((18, 6), q, dtype=torch.float64)
     off = off.scatter(1, problem.labels[:, None], 0.0)
-    threshold = problem.num_samples * certificates._penalty(problem)
+    threshold = problem.num_samples * problem.joint_decay
     # 1e-11: the margins for rounding are about 1e-13 here, and shrinking costs no more than that.
     assert certificates._dual_value(problem, off, threshold) == pytest.approx(problem.optimum().value, abs=1e-11)
 
@@ -256,3 +261,8 @@ def test_layer_problem_refuses_what_the_theory_does_not_cover():
         layer_problem(X[:, :2], y, W, weight_decay=1e-3)
     with pytest.raises(ValueError, match="bias must be"):
         layer_problem(X, y, W, torch.ones(3), weight_decay=1e-3)
+
+
+def test_the_chain_ends_in_the_optimum_s_value_at_the_smallest_decays():
+    problem = UFM(3, 1, 3, 1e-320, 1e-320)
+    assert 0 < inequality_chain(problem, *problem.random_point()).minimum == problem.optimum().value < 1e-316

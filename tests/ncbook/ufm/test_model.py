@@ -83,7 +83,7 @@ def test_objective_is_unchanged_by_rotation_and_class_relabelling(problem, seed)
 def test_optimum_of_the_worked_example():
     optimum = UFM(4, 5, 4, 5e-3, 1e-3).optimum()
     assert optimum.value == pytest.approx(0.0943616937, abs=5e-11)
-    assert optimum.weight_norm == pytest.approx(3.96240, abs=5e-6)
+    assert optimum.squared_weight_norm == pytest.approx(3.96240, abs=5e-6)
 
 
 @given(problem=small_problems(), nonnegative=st.booleans())
@@ -101,7 +101,9 @@ def test_optimum_is_a_critical_point_with_the_value_and_margin_it_says(problem, 
     own = logits.gather(1, problem.labels[:, None])
     wrong = logits.scatter(1, problem.labels[:, None], -math.inf).max(dim=1, keepdim=True).values
     assert torch.allclose(own - wrong, torch.full_like(own, best.margin), rtol=0, atol=1e-11)
-    assert torch.allclose(best.W.square().sum(dim=1), torch.tensor(best.weight_norm, dtype=torch.float64), atol=1e-10)
+    assert torch.allclose(
+        best.W.square().sum(dim=1), torch.tensor(best.squared_weight_norm, dtype=torch.float64), atol=1e-10
+    )
 
 
 @given(problem=small_problems(), seed=st.integers(0, 10_000))
