@@ -14,7 +14,7 @@ CHAPTERS = sorted((ROOT / "chapters").glob("*.ipynb"))
 # Share of printed lines that are verdicts. A limit only ever falls: a chapter that does better lowers its own.
 VERDICTS = {
     "01-neural-collapse": 0.77,
-    "02-simplex-etf": 0.50,
+    "02-simplex-etf": 0.1,
     "03-unconstrained-features": 0.43,
     "04-why-the-etf-is-optimal": 0.46,
     "05-no-bad-valleys": 0.42,
