@@ -4,6 +4,7 @@ from ncbook.ufm.census import Census, critical_points
 from ncbook.ufm.certificates import Certificate, certificate
 from ncbook.ufm.curvature import hessian, hessian_vector_product, smallest_curvature
 from ncbook.ufm.descent import Descent, descend
+from ncbook.ufm.enclosures import ExactCertificate, exact_certificate
 from ncbook.ufm.escape import Escape, block_eigenvalue, escape_direction
 from ncbook.ufm.gap_budgets import GapBudget, bound, gap_budget, loss_of_margin, mean_margins
 from ncbook.ufm.model import UFM, Optimum, Solution
@@ -19,6 +20,7 @@ __all__ = [
     "Chain",
     "Descent",
     "Escape",
+    "ExactCertificate",
     "GapBudget",
     "Optimum",
     "Point",
@@ -29,6 +31,7 @@ __all__ = [
     "critical_points",
     "descend",
     "escape_direction",
+    "exact_certificate",
     "gap_budget",
     "hessian",
     "hessian_vector_product",

@@ -12,7 +12,10 @@ import torch
 from torch import Tensor
 
 from ncbook import checks
+from ncbook._intervals import round_down, round_up
+from ncbook.ufm.enclosures import exact_certificate
 from ncbook.ufm.model import UFM
+from ncbook.ufm.multipliers import best_bias, off_class, with_labels
 from ncbook.ufm.points import prepare
 
 _U = 2.0**-53  # unit round-off of float64: the relative error of one rounded operation
@@ -30,7 +33,9 @@ class Certificate:
     tolerance: float
 
 
-def certificate(problem: UFM, W: Tensor, H: Tensor, b: Tensor, *, tolerance: float = 1e-5) -> Certificate:
+def certificate(
+    problem: UFM, W: Tensor, H: Tensor, b: Tensor, *, tolerance: float = 1e-5, exact: bool = False
+) -> Certificate:
     """Return a rigorous lower bound on the global minimum, built from any point by convex duality.
 
     With ``p_i`` any probabilities, ``Y = (P - one-hot)/N`` and ``||Y||_2 <= sqrt(lambda_W lambda_H)``, every point
@@ -48,6 +53,9 @@ def certificate(problem: UFM, W: Tensor, H: Tensor, b: Tensor, *, tolerance: flo
         problem: the model; both ``weight_decay`` and ``feature_decay`` must be positive. Any ``feature_dim``.
         W: classifier (K, d). H: features (N, d), ordered by class. b: bias (K,). Any floating dtype and device.
         tolerance: ``is_global`` means ``gap <= tolerance * value``.
+        exact: prove the bound in rational and interval arithmetic, where nothing is assumed of the machine's
+            logarithms (needs python-flint). ``value`` and ``gap`` are then rounded up, ``lower_bound`` down;
+            ``ufm.exact_certificate`` gives the intervals themselves.
 
     Returns:
         Certificate: ``lower_bound`` is valid at every point and tight at every global minimum with ``d >= K - 1``.
@@ -59,25 +67,20 @@ def certificate(problem: UFM, W: Tensor, H: Tensor, b: Tensor, *, tolerance: flo
     Source: Zhu et al. (2021) for critical points (dual of the nuclear-norm problem); derived in chapter 4.
     """
     checks.number("tolerance", tolerance, positive=True)
+    checks.flag("exact", exact)
     W, H, b = prepare(problem, W, H, b)
     value = float(problem._objective(W, H, b))
     logits, labels = H @ W.T, problem.labels
     threshold = problem.num_samples * problem.joint_decay
-    ratio = _norm_bound(_with_labels(_off_class(logits + b, labels), labels)) / threshold
-    off = _off_class(logits + _best_bias(problem, logits, b), labels)
+    ratio = _norm_bound(with_labels(off_class(logits + b, labels), labels)) / threshold
+    off = off_class(logits + best_bias(problem, logits, b), labels)
     lower = max(0.0, _dual_value(problem, off, threshold))
     gap = max(0.0, value - lower)
+    if exact:
+        proved = exact_certificate(problem, W, H, b)
+        value, lower = round_up(proved.value.upper), max(0.0, round_down(proved.lower_bound.lower))
+        gap = max(0.0, round_up(proved.gap.upper))
     return Certificate(value, ratio, lower, gap, gap <= tolerance * value, tolerance)
-
-
-def _off_class(logits: Tensor, labels: Tensor) -> Tensor:
-    """Softmax probabilities (N, K) with the entry of the right class set to zero."""
-    return torch.softmax(logits, dim=1).scatter(1, labels[:, None], 0.0)
-
-
-def _with_labels(off: Tensor, labels: Tensor) -> Tensor:
-    """P - one-hot, whose rows sum to zero, from the off-class probabilities (no cancellation in 1 - p_y)."""
-    return off.scatter(1, labels[:, None], -off.sum(dim=1, keepdim=True))
 
 
 def _norm_bound(Y: Tensor) -> float:
@@ -111,7 +114,7 @@ def _norm_bound(Y: Tensor) -> float:
 
 def _dual_value(problem: UFM, off: Tensor, threshold: float) -> float:
     """Return the dual objective, rounded down, of the off-class probabilities scaled into the feasible set."""
-    sigma = _norm_bound(_with_labels(off, problem.labels))
+    sigma = _norm_bound(with_labels(off, problem.labels))
     if sigma == 0:
         return 0.0
     # Keep every 1 - r away from 0, where its logarithm would lose digits.
@@ -148,36 +151,3 @@ def _bias_price(problem: UFM, off: Tensor, labels: Tensor) -> float:
         square = math.fsum(y * y for y in imbalance) * (1 + 16 * _U)
         price = min(price, square / (2 * problem.bias_decay) if square > 0 else l1)
     return price * (1 + 16 * _U)
-
-
-def _best_bias(problem: UFM, logits: Tensor, start: Tensor) -> Tensor:
-    """Return the best bias for fixed ``H W'``, by damped Newton; if that fails the bound is loose but still a bound."""
-    n, labels = problem.samples_per_class, problem.labels
-    b = start - start.mean() if problem.bias_decay == 0 else start
-    best, best_norm = b, math.inf
-    for _ in range(60):
-        off = _off_class(logits + b, labels)
-        leaving = off.view(problem.num_classes, n, -1).sum(dim=(1, 2))
-        gradient = (off.sum(dim=0) - leaving) / problem.num_samples + problem.bias_decay * b
-        norm = float(gradient.abs().sum())
-        if not norm < 0.5 * best_norm and norm < 1e-15:
-            break
-        if norm < best_norm:
-            best, best_norm = b, norm
-        P = off.scatter_add(1, labels[:, None], 1 - off.sum(dim=1, keepdim=True))
-        coupling = (P.T @ P / problem.num_samples).fill_diagonal_(0.0)
-        # The Hessian is a weighted graph Laplacian: its diagonal is minus the sum of the rest of the row.
-        laplacian = torch.diag(coupling.sum(dim=1) + problem.bias_decay) - coupling
-        if problem.bias_decay == 0:
-            # A constant shift changes nothing; filling that direction in makes the system regular.
-            laplacian = laplacian + torch.diagonal(laplacian).mean() / problem.num_classes
-        factor, failed = torch.linalg.cholesky_ex(laplacian)
-        if bool(failed):
-            break
-        step = torch.cholesky_solve(gradient[:, None], factor)[:, 0]
-        if not bool(torch.isfinite(step).all()):
-            break
-        # Log-sum-exp changes its curvature by a factor e^(2 |step|): damp far away, full steps nearby.
-        reach = 2 * float(step.abs().max())
-        b = b - step * (math.log1p(reach) / reach if reach > 0 else 1.0)
-    return best

@@ -23,6 +23,7 @@ RETURNED = {
     "sphere.Escape", "sphere.SphereCertificate", "sphere.SphereCriticalPoint", "sphere.SphericalOptimum",
     "sphere.SphericalPath", "sphere.SphericalSolution", "training.CheckpointError", "training.History",
     "training.LastLayer", "training.Run", "training.State", "training.TrainedLastLayer", "ufm.Census",
+    "sphere.ExactBound", "ufm.ExactCertificate",
     "ufm.Certificate", "ufm.Chain", "ufm.Descent", "ufm.Escape", "ufm.GapBudget", "ufm.Optimum", "ufm.Solution",
 }  # fmt: skip
 # A command speaks to a shell and is tested with what a shell can say; ``forward`` hands all it gets to ``update``.
@@ -119,7 +120,8 @@ def good() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "ufm.UFM.solve": {"seed": 0, "start": (W, H, B), "scale": 1.0, "nonnegative": False, "max_iterations": 3},
         "ufm.block_eigenvalue": {"problem": FREE, "singular_value": 0.1},
         "ufm.bound": {"problem": FREE, "nonnegative": False},
-        "ufm.certificate": point(tolerance=1e-5),
+        "ufm.certificate": point(tolerance=1e-5, exact=False),
+        "ufm.exact_certificate": point(digits=30),
         "ufm.critical_points": {
             "problem": FREE, "starts": 2, "seed": 0, "scale": 1.0, "iterations": 5, "tolerance": 1e-10
         },
@@ -157,6 +159,7 @@ def good() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "sphere.SphericalUFM.solve": {"seed": 0, "start": (V, U), "max_iterations": 3},
         "sphere.SphericalUFM.descend": {"seed": 0, "start": (V, U), "step": 0.1, "iterations": 3},
         "sphere.certificate": on_spheres(tolerance=1e-8),
+        "sphere.exact_lower_bound": on_spheres(digits=30),
         "sphere.critical_point": {
             "problem": ROUND, "seed": 0, "start": (V, U), "max_iterations": 5, "tolerance": 1e-10
         },

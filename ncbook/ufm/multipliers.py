@@ -1,0 +1,57 @@
+"""What a point proposes as a multiplier of the dual problem: its answers, after the best bias for its logits.
+
+Both certificates, in floating point and without rounding, start from here. Nothing in this file has to be exact: any
+multiplier that fits gives a bound.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ncbook.ufm.model import UFM
+
+
+def off_class(logits: Tensor, labels: Tensor) -> Tensor:
+    """Softmax probabilities (N, K) with the entry of the right class set to zero."""
+    return torch.softmax(logits, dim=1).scatter(1, labels[:, None], 0.0)
+
+
+def with_labels(off: Tensor, labels: Tensor) -> Tensor:
+    """P - one-hot, whose rows sum to zero, from the off-class probabilities (no cancellation in 1 - p_y)."""
+    return off.scatter(1, labels[:, None], -off.sum(dim=1, keepdim=True))
+
+
+def best_bias(problem: UFM, logits: Tensor, start: Tensor) -> Tensor:
+    """Return the best bias for fixed ``H W'``, by damped Newton; if that fails the bound is loose but still a bound."""
+    n, labels = problem.samples_per_class, problem.labels
+    b = start - start.mean() if problem.bias_decay == 0 else start
+    best, best_norm = b, math.inf
+    for _ in range(60):
+        off = off_class(logits + b, labels)
+        leaving = off.view(problem.num_classes, n, -1).sum(dim=(1, 2))
+        gradient = (off.sum(dim=0) - leaving) / problem.num_samples + problem.bias_decay * b
+        norm = float(gradient.abs().sum())
+        if not norm < 0.5 * best_norm and norm < 1e-15:
+            break
+        if norm < best_norm:
+            best, best_norm = b, norm
+        P = off.scatter_add(1, labels[:, None], 1 - off.sum(dim=1, keepdim=True))
+        coupling = (P.T @ P / problem.num_samples).fill_diagonal_(0.0)
+        # The Hessian is a weighted graph Laplacian: its diagonal is minus the sum of the rest of the row.
+        laplacian = torch.diag(coupling.sum(dim=1) + problem.bias_decay) - coupling
+        if problem.bias_decay == 0:
+            # A constant shift changes nothing; filling that direction in makes the system regular.
+            laplacian = laplacian + torch.diagonal(laplacian).mean() / problem.num_classes
+        factor, failed = torch.linalg.cholesky_ex(laplacian)
+        if bool(failed):
+            break
+        step = torch.cholesky_solve(gradient[:, None], factor)[:, 0]
+        if not bool(torch.isfinite(step).all()):
+            break
+        # Log-sum-exp changes its curvature by a factor e^(2 |step|): damp far away, full steps nearby.
+        reach = 2 * float(step.abs().max())
+        b = b - step * (math.log1p(reach) / reach if reach > 0 else 1.0)
+    return best
