@@ -1,6 +1,6 @@
 """How long the book takes: cold, after an edit of the text, after an edit of one module. Prints, asserts nothing.
 
-    make benchmark          (or: .venv/bin/python benchmarks/book.py [--tests])
+    make benchmark          (or: .venv/bin/python -m benchmarks.book [--tests])
 
 Works in a copy, so the tree at hand stays as it is. Times are wall-clock seconds on this machine, after installation.
 """
@@ -16,6 +16,8 @@ import time
 from pathlib import Path
 
 import nbformat
+
+from tools.boxes import processor
 
 ROOT = Path(__file__).resolve().parent.parent
 LEFT_OUT = shutil.ignore_patterns(
@@ -34,7 +36,7 @@ def timed(what: str, *command: str, cwd: Path) -> None:
 
 
 def main() -> None:
-    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, Python {sys.version.split()[0]}")
+    print(f"{processor()}, load {os.getloadavg()[0]:.1f}, Python {sys.version.split()[0]}")
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "book"
         shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
@@ -45,7 +47,7 @@ def main() -> None:
         notebook.cells[0].source += "\n\nOne more sentence."
         nbformat.write(notebook, chapter)
         timed("after an edit of one chapter's text", "-m", "tools.build", cwd=copy)
-        module = copy / "ncbook" / "sphere.py"
+        module = copy / "ncbook" / "sphere" / "model.py"
         module.write_text(module.read_text() + "\n# an edit\n")
         timed("after an edit of ncbook.sphere", "-m", "tools.build", cwd=copy)
         if "--tests" in sys.argv:

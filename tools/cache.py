@@ -76,6 +76,13 @@ class Kept:
             return None
         return nbformat.read(file, as_version=4)
 
+    def seconds(self, path: Path, key: str) -> float | None:
+        """Return how long the kept run under ``key`` took, or None where there is none."""
+        if self.fresh(path, key) is None:
+            return None
+        code = self._code(nbformat.read(path, as_version=4))
+        return float(NbCacheRecord.record_from_hashkey(code, self.cache.db).data["execution_seconds"])
+
     def forget(self, path: Path) -> None:
         """Drop what is kept of a notebook's code: the ledger first, so that a kill in between leaves it stale."""
         code = self._code(nbformat.read(path, as_version=4))

@@ -1,11 +1,13 @@
 """The form of every chapter: runs alone, reads well on Colab, keeps only text."""
 
+import json
 import re
 
 import nbformat
 import pytest
 
 from tests.conftest import ROOT
+from tools import boxes
 from tools.notebooks import clean
 from tools.numbers import tolerance
 from tools.repository import SETUP_MARK, address, disagreements, setup_cell
@@ -129,6 +131,20 @@ def test_chapter_has_its_parts(path):
         assert part.lower() in text.lower(), part
     assert len(re.findall(r"^:::+\{exercise\}", text, re.M)) >= 4
     assert len(re.findall(r"\{exercise\}", text)) == len(re.findall(r"\{solution(?:-start)?\}", text))
+
+
+@by_chapter
+def test_the_box_says_the_time_that_was_measured(path):
+    seconds = json.loads(boxes.RECORD.read_text(encoding="utf-8"))["seconds"]
+    notebook = nbformat.read(path, as_version=4)
+    before = nbformat.writes(notebook)
+    assert boxes.boxed(notebook, seconds[path.stem]) == 1 and nbformat.writes(notebook) == before
+
+
+def test_no_chapter_takes_more_than_its_readers_were_promised():
+    seconds = json.loads(boxes.RECORD.read_text(encoding="utf-8"))["seconds"]
+    assert set(seconds) == {path.stem for path in CHAPTERS}
+    assert {stem: s for stem, s in seconds.items() if s > 120} == {}
 
 
 @by_chapter
