@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ncbook.experiments.provenance import provenance
+from ncbook.experiments import provenance
 from ncbook.metrics import NeuralCollapse, neural_collapse
 
 

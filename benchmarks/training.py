@@ -30,8 +30,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ncbook import data, memory, models
 from ncbook.data import ImageData
-from ncbook.experiments.memory_arms import digest
-from ncbook.experiments.provenance import provenance
+from ncbook.experiments import memory_arms, provenance
 from ncbook.training import Hardware, Recipe, train
 
 
@@ -111,7 +110,7 @@ def speed(args: argparse.Namespace) -> dict[str, Any]:
         found = this_loop(images, build(), args.batch_size, args.epochs, hardware)
         print(f"this loop, {name}: {found:.0f} images/s, {found / plain:.1f} times")
         rows[name] = {"images_per_second": found, "times": found / plain}
-    about = {"data": {"name": Path(images.name).name, "sha256": digest(images)}, "note": args.note}
+    about = {"data": {"name": Path(images.name).name, "sha256": memory_arms.digest(images)}, "note": args.note}
     return {"batch_size": args.batch_size, "width": args.width, "speed": rows, "provenance": about}
 
 

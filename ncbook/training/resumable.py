@@ -133,7 +133,7 @@ def train(
     loop = _Loop(model, data, recipe, seed, hardware or Hardware(), augment)
     about = dict(identity or {}) | {"recipe": repr(recipe), "seed": seed, "augment": augment}
     if folder is not None:
-        loop.resume(checkpoint.latest(folder, about))
+        checkpoint.latest(folder, about, loop.resume)
     started = time.monotonic()
     bar = loop.bar(progress)
     while loop.epoch < recipe.epochs or not loop.records:
@@ -300,18 +300,24 @@ class _Loop:
             "spent": {"speeds": self.speeds, "seconds": self.seconds, "longest": self.longest, "peak": self.peak},
         }
 
-    def resume(self, found: checkpoint.Checkpoint | None) -> None:
-        if found is None:
-            return
-        state = found.state
+    def resume(self, found: checkpoint.Checkpoint) -> None:
+        """Set everything to a checkpoint.
+
+        Raises:
+            LookupError, TypeError, ValueError, RuntimeError: if something is missing or of another form; what was set
+            until then stays.
+        """
+        state, spent = found.state, found.state["spent"]
+        if len(state["records"]) != found.epoch + 1:
+            raise ValueError(f"records must be one an epoch and one before, got {len(state['records'])}")
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         self.generator.set_state(state["generator"])
         checkpoint.restore_random_states(state["random"])
         self.records = state["records"]
-        for name, value in state["spent"].items():
-            setattr(self, name, value)
+        self.speeds, self.seconds = spent["speeds"], spent["seconds"]
+        self.longest, self.peak = spent["longest"], spent["peak"]
 
     def result(self) -> Run:
         return Run(

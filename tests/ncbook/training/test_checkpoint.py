@@ -1,5 +1,7 @@
 """Checkpoints: killed at every line of the writing, cut off anywhere, altered anywhere, or another run's."""
 
+import hashlib
+import io
 import os
 import signal
 import subprocess
@@ -169,18 +171,96 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path):
         read(path, IDENTITY)
 
 
-def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, monkeypatch):
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_full_disk_leaves_the_checkpoint_before_and_nothing_half_written(tmp_path, monkeypatch, call):
     save(tmp_path, 1, state(1), IDENTITY)
 
-    def full(handle):
+    def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint.os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr(checkpoint.os, call, full)
+    with pytest.raises(OSError, match=r"No space left.*checkpoint-000002\.pt"):
         save(tmp_path, 2, state(2), IDENTITY)
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint-000001.pt"]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert latest(tmp_path, IDENTITY).epoch == 1
+
+
+def sealed(path, payload):
+    """A file with a valid digest over any payload."""
+    path.write_bytes(checkpoint.MAGIC + hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
+
+
+def holding(path, whole):
+    buffer = io.BytesIO()
+    torch.save(whole, buffer)
+    sealed(path, buffer.getvalue())
+
+
+UNUSABLE = {
+    "an empty payload": (lambda p: sealed(p, b""), "plain data: EOFError"),
+    "no pickle": (lambda p: sealed(p, b"abc"), "plain data"),
+    "a list": (lambda p: holding(p, [1, 2]), "plain data"),
+    "an epoch in words": (lambda p: holding(p, {"epoch": "two", "identity": IDENTITY, "state": {}}), "epoch"),
+    "an identity of one number": (
+        lambda p: holding(p, {"epoch": 2, "identity": 7, "state": {}}),
+        "its identity is int",
+    ),
+    "an identity in words": (lambda p: holding(p, {"epoch": 2, "identity": "x", "state": {}}), "its identity is str"),
+    "a state of one tensor": (
+        lambda p: holding(p, {"epoch": 2, "identity": IDENTITY, "state": torch.ones(3)}),
+        "its state is Tensor",
+    ),
+    "a folder": (lambda p: p.mkdir(), "cannot be read"),
+    "a dangling link": (lambda p: p.symlink_to(p.parent / "gone"), "cannot be read"),
+}
+
+
+@pytest.mark.parametrize("what", UNUSABLE)
+def test_what_is_no_checkpoint_is_named_and_the_one_before_is_used(tmp_path, what):
+    write, reason = UNUSABLE[what]
+    save(tmp_path, 1, state(1), IDENTITY)
+    write(tmp_path / "checkpoint-000002.pt")
+    with pytest.warns(RuntimeWarning, match=rf"checkpoint-000002\.pt .*{reason}.*before, checkpoint-000001"):
+        assert latest(tmp_path, IDENTITY).epoch == 1
+    with pytest.raises(CheckpointError, match=reason):
+        read(tmp_path / "checkpoint-000002.pt")
+
+
+@pytest.mark.parametrize("what", ["a folder", "a dangling link"])
+def test_the_run_goes_on_past_what_only_has_a_checkpoints_name(tmp_path, what):
+    save(tmp_path, 1, state(1), IDENTITY)
+    UNUSABLE[what][0](tmp_path / "checkpoint-000002.pt")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        for epoch in (2, 3, 4):
+            save(tmp_path, epoch, state(epoch), IDENTITY)
+    named = [str(w.message) for w in said if "checkpoint-000002.pt is a folder" in str(w.message)]
+    assert len(named) == (what == "a folder")
+    kept = {p.name for p in tmp_path.iterdir()} - {"checkpoint-000002.pt.set-aside"}
+    assert kept == {"checkpoint-000003.pt", "checkpoint-000004.pt"} and latest(tmp_path, IDENTITY).epoch == 4
+
+
+def test_a_folder_does_not_count_among_those_that_are_kept(tmp_path):
+    save(tmp_path, 1, state(1), IDENTITY)
+    for name in ("checkpoint-000002.pt", "checkpoint-000002.tmp"):
+        (tmp_path / name).mkdir()
+    save(tmp_path, 3, state(3), IDENTITY)
+    assert (tmp_path / "checkpoint-000001.pt").is_file() and (tmp_path / "checkpoint-000002.tmp").is_dir()
+
+
+def test_a_state_that_the_run_cannot_use_is_passed_over(tmp_path):
+    save(tmp_path, 1, state(1), IDENTITY)
+    save(tmp_path, 2, {"weights": torch.ones(50)}, IDENTITY)
+    used = []
+
+    def restore(found):
+        used.append((found.epoch, found.state["history"]))
+
+    with pytest.warns(RuntimeWarning, match=r"000002\.pt does not fit this run: KeyError: 'history'"):
+        assert latest(tmp_path, IDENTITY, restore).epoch == 1
+    assert used == [(1, state(1)["history"])]
 
 
 def test_random_states_come_back():

@@ -138,6 +138,28 @@ class TestNothingIsLost:
             train(parts, digits(), Recipe(3, 50), folder=tmp_path, progress=False)
         assert torch.equal(weights(whole), weights(parts))
 
+    @pytest.mark.parametrize(
+        ("damage", "says"),
+        [
+            (lambda state: state.pop("optimizer"), "KeyError: 'optimizer'"),
+            (lambda state: state.update(optimizer={}), "KeyError: 'param_groups'"),
+            (lambda state: state["model"].popitem(), "Missing key"),
+            (lambda state: state["records"].pop(), "records must be one an epoch and one before, got 3"),
+            (lambda state: state["spent"].pop("peak"), "KeyError: 'peak'"),
+        ],
+    )
+    def test_a_state_with_a_part_missing_costs_one_epoch_and_changes_nothing(self, tmp_path, damage, says):
+        whole = small()
+        train(whole, digits(), Recipe(3, 50), folder=tmp_path, progress=False)
+        path, identity = max(tmp_path.iterdir()), {"recipe": repr(Recipe(3, 50)), "seed": 0, "augment": False}
+        state = checkpoint.read(path, identity).state
+        damage(state)
+        checkpoint.save(tmp_path, 3, state, identity)
+        parts = small(seed=5)
+        with pytest.warns(RuntimeWarning, match=rf"(?s){path.name} does not fit this run.*{says}.*before"):
+            run = train(parts, digits(), Recipe(3, 50), folder=tmp_path, progress=False)
+        assert torch.equal(weights(whole), weights(parts)) and len(run.history.records) == 4
+
     @pytest.mark.parametrize("other", [dict(seed=1), dict(recipe=Recipe(2, 25)), dict(identity={"model": "b"})])
     def test_another_runs_checkpoints_are_refused(self, tmp_path, other):
         options = {"recipe": Recipe(1, 50), "seed": 0, "identity": {"model": "a"}}
