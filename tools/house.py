@@ -37,7 +37,7 @@ def rooms(package: Path) -> dict[str, set[str]]:
 
 
 def drawing(package: Path) -> str:
-    """Return the graph as Mermaid text, which GitHub draws and a reader of plain text can read: A --> B, A imports B."""
+    """Return the graph as Mermaid text, which GitHub draws and anyone can read: A --> B says that A imports B."""
     lines = ["```mermaid", "flowchart BT"]
     for name, others in sorted(rooms(package).items()):
         lines += [f"    {name} --> {other}" for other in sorted(others)] or [f"    {name}"]

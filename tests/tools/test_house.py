@@ -33,10 +33,10 @@ def test_a_new_import_makes_the_drawing_stale(tmp_path):
 
 
 def test_the_drawing_leaves_out_what_every_room_stands_on_and_what_only_type_checkers_read(tmp_path):
-    typed = (
-        "from typing import TYPE_CHECKING\nfrom ncbook.checks import x\nif TYPE_CHECKING:\n    import ncbook.training"
+    typed = "if TYPE_CHECKING:\n    import ncbook.training"
+    package = plant(
+        tmp_path, ufm__model="from ncbook.checks import x\n" + typed, checks="x = 1", training__loop="y = 1"
     )
-    package = plant(tmp_path, ufm__model=typed, checks="x = 1", training__loop="y = 1")
     assert house.rooms(package) == {"ufm": set(), "training": set()}
 
 
