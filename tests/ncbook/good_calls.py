@@ -86,7 +86,8 @@ def good() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "metrics.measure": {
             "model": network(), "loader": [(IMAGES, Y)], "classifier": None, "layers": ["backbone"],
             "pooling": torch.abs, "shift_labels": False, "mode": "eval", "within": "sample", "between": "class",
-            "second_pass": False, "keep_bytes": 1000, "synchronise": True, "device": "cpu", "progress": False, **choices,
+            "second_pass": False, "keep_bytes": 1000, "synchronise": True, "device": "cpu", "progress": False,
+            **choices,
         },
         "metrics.neural_collapse": {
             "features": FEATURES, "labels": LABELS, "weight": tall, "bias": torch.zeros(3).double(),
