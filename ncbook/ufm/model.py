@@ -105,7 +105,8 @@ class UFM:
 
     @property
     def _q(self) -> float:
-        return math.sqrt(self.samples_per_class) * self.joint_decay
+        # From the left: at the threshold itself, rounding must not let the zero solution pass for a frame.
+        return math.sqrt(self.samples_per_class) * math.sqrt(self.weight_decay) * math.sqrt(self.feature_decay)
 
     def check_point(self, W: Tensor, H: Tensor, b: Tensor) -> None:
         """Raise ``ValueError`` unless ``W (K, d)``, ``H (N, d)``, ``b (K,)`` are finite and of this problem's shape."""

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.ncbook.bad_input import ELSEWHERE, RETURNED, bad, good, public
+from tests.ncbook.bad_input import ELSEWHERE, RETURNED, bad, public
+from tests.ncbook.good_calls import good
 
 GOOD = good()
 # What does not keep the promise yet, a line a name: it can only shrink, for what is listed must still fail.
