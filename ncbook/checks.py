@@ -6,6 +6,7 @@ Each check raises ``ValueError`` with the argument's name, what came, and what w
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import torch
@@ -59,6 +60,20 @@ def instance(name: str, value: Any, *kinds: type[_T]) -> _T:
     if not isinstance(value, kinds):
         raise ValueError(f"{name} must be a {' or a '.join(k.__name__ for k in kinds)}, got {type(value).__name__}")
     return value
+
+
+def sequence(name: str, value: Any, length: int | None = None) -> tuple[Any, ...]:
+    """Return what ``value`` holds as a tuple (of ``length``), or raise ``ValueError``; a text is no sequence."""
+    items = None
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        try:
+            items = tuple(value)
+        except TypeError:  # a tensor or an array without axes
+            items = None
+    if items is None or length not in (None, len(items)):
+        wanted = "a sequence" if length is None else f"a sequence of {length}"
+        raise ValueError(f"{name} must be {wanted}, got {shown(value) if items is None else len(items)}")
+    return items
 
 
 def shown(value: Any) -> str:

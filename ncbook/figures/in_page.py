@@ -12,6 +12,8 @@ from collections.abc import Callable
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from ncbook import checks
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -34,22 +36,22 @@ def live(name: str, *, alt: str, still: Callable[[], Figure], **parameters: Any)
         ValueError: for an unknown ``name``, an empty ``alt``, a ``still`` that is no function, or a parameter that
             JSON cannot write.
     """
-    if name not in NAMES:
-        raise ValueError(f"name must be one of {', '.join(NAMES)}, got {name!r}")
-    if not isinstance(alt, str) or not alt.strip():
-        raise ValueError(f"alt must say what the still picture shows, got {alt!r}")
-    if not callable(still):
-        raise ValueError(f"still must be a function that draws a Figure, got {type(still).__name__}")
-    for key, value in parameters.items():
-        if not _plain(value):
-            raise ValueError(f"{key} must be a finite number, a text, a boolean or a list of them, got {value!r}")
     return LiveExperiment(name, alt, still, parameters)
 
 
 class LiveExperiment:
-    """The result of `live`: HTML that runs by itself."""
+    """The result of `live`: HTML that runs by itself; arguments and errors as there, ``parameters`` as a dict."""
 
     def __init__(self, name: str, alt: str, still: Callable[[], Figure], parameters: dict[str, Any]) -> None:
+        if name not in NAMES:
+            raise ValueError(f"name must be one of {', '.join(NAMES)}, got {name!r}")
+        if not isinstance(alt, str) or not alt.strip():
+            raise ValueError(f"alt must say what the still picture shows, got {alt!r}")
+        if not callable(still):
+            raise ValueError(f"still must be a function that draws a Figure, got {type(still).__name__}")
+        for key, value in checks.instance("parameters", parameters, dict).items():
+            if not _plain(value):
+                raise ValueError(f"{key} must be a finite number, a text, a boolean or a list of them, got {value!r}")
         self.name, self.alt, self.still, self.parameters = name, alt, still, parameters
 
     def __repr__(self) -> str:

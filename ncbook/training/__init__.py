@@ -17,6 +17,7 @@ from ncbook.training.last_layers import (
 from ncbook.training.loop import Callback, History, Recipe, State, few_classes, fit, shuffled
 
 if TYPE_CHECKING:
+    from ncbook.training.precisions import bf16_is_native
     from ncbook.training.resumable import Hardware, Precision, Run, train
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Run",
     "State",
     "TrainedLastLayer",
+    "bf16_is_native",
     "few_classes",
     "fit",
     "last_layer",
@@ -45,11 +47,12 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
+        "precisions": ("bf16_is_native",),
         "resumable": (
             "Precision",
             "Hardware",
             "Run",
             "train",
-        )
+        ),
     },
 )

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ncbook import checks
 from ncbook.ufm.model import UFM
-from ncbook.ufm.points import prepare, unpack
+from ncbook.ufm.points import prepare, split
 
 _SEARCH_LIMIT = 400
 
@@ -60,7 +60,7 @@ def critical_points(
 
     Source: Levenberg (1944) and Marquardt (1963) applied to the gradient.
     """
-    prepare(problem, *problem.random_point(0))
+    prepare(problem, *checks.instance("problem", problem, UFM).random_point(0))
     checks.integer("starts", starts)
     checks.integer("iterations", iterations)
     checks.number("scale", scale, positive=True)
@@ -68,7 +68,7 @@ def critical_points(
     x = _starts(problem, starts, seed, scale)
     if x.shape[1] > _SEARCH_LIMIT:
         raise ValueError(f"problem must have at most {_SEARCH_LIMIT} variables for a search, got {x.shape[1]}")
-    flat = lambda z: problem._objective(*unpack(problem, z))
+    flat = lambda z: problem._objective(*split(problem, z))
     x = _walk_downhill(problem, flat, x, seed)
     x = _levenberg_marquardt(flat, x, iterations, tolerance)
     norm = torch.func.vmap(torch.func.grad(flat))(x).norm(dim=1)
@@ -133,7 +133,7 @@ def _describe(problem: UFM, flat: Callable[[Tensor], Tensor], x: Tensor, norm: T
         empty, none = torch.zeros(0, dtype=torch.float64), torch.zeros(0, dtype=torch.long)
         return Census(x, empty, empty, none, empty, empty, none, starts)
     eigenvalues = torch.linalg.eigvalsh(torch.func.vmap(torch.func.jacrev(torch.func.grad(flat)))(x))
-    points = [unpack(problem, row) for row in x]
+    points = [split(problem, row) for row in x]
     mu = problem.joint_decay
     ratio = torch.stack([torch.linalg.matrix_norm(problem.residual(*p), 2) / mu for p in points])
     return Census(

@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from ncbook import checks
 from ncbook.ufm.model import UFM
-from ncbook.ufm.points import Point, prepare, unpack
+from ncbook.ufm.points import Point, prepare, split
 
 _DENSE_LIMIT = 4000
 
@@ -33,7 +33,8 @@ def hessian_vector_product(problem: UFM, point: Point, direction: Point) -> Poin
 
     Source: reverse over reverse differentiation (``torch.func.vjp`` of ``torch.func.grad``).
     """
-    point, direction = prepare(problem, *point), prepare(problem, *direction)
+    point = prepare(problem, *checks.sequence("point", point, 3))
+    direction = prepare(problem, *checks.sequence("direction", direction, 3))
     return operator(problem, point)(direction)
 
 
@@ -54,7 +55,7 @@ def hessian(problem: UFM, W: Tensor, H: Tensor, b: Tensor) -> Tensor:
     flat = torch.cat([t.reshape(-1) for t in point])
 
     def objective(x: Tensor) -> Tensor:
-        return problem._objective(*unpack(problem, x))
+        return problem._objective(*split(problem, x))
 
     full = torch.func.jacrev(torch.func.grad(objective))(flat)
     return (full + full.T) / 2

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ncbook import checks
 from ncbook.ufm.model import UFM
-from ncbook.ufm.points import Point, pack, prepare, unpack
+from ncbook.ufm.points import Point, pack, prepare, split
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def descend(
     Raises:
         ValueError: for an unsupported problem or point, or an option out of range.
     """
-    W, H, b = prepare(problem, *start)
+    W, H, b = prepare(problem, *checks.sequence("start", start, 3))
     checks.number("step_size", step_size, positive=True)
     checks.number("noise", noise)
     if checks.number("momentum", momentum) >= 1:
@@ -59,11 +59,13 @@ def descend(
         checks.integer(name, value)
     generator = torch.Generator().manual_seed(checks.integer("seed", seed, minimum=0))
     x = torch.from_numpy(pack((W, H, b)))
-    centre = x.clone() if origin is None else torch.from_numpy(pack(prepare(problem, *origin)))
+    centre = x.clone()
+    if origin is not None:
+        centre = torch.from_numpy(pack(prepare(problem, *checks.sequence("origin", origin, 3))))
     velocity = torch.zeros_like(x)
     values, distances, path = [], [], []
     for step in range(steps + 1):
-        point = unpack(problem, x)
+        point = split(problem, x)
         values.append(float(problem._objective(*point)))
         distances.append(float((x - centre).norm()))
         if step % record == 0:
@@ -76,4 +78,4 @@ def descend(
         velocity = momentum * velocity - step_size * gradient
         x = x + velocity
     as_tensor = lambda list_: torch.tensor(list_, dtype=torch.float64)
-    return Descent(unpack(problem, x), as_tensor(values), as_tensor(distances), torch.stack(path))
+    return Descent(split(problem, x), as_tensor(values), as_tensor(distances), torch.stack(path))

@@ -25,10 +25,11 @@ def block_eigenvalue(problem: UFM, singular_value: float) -> float:
         problem: the model. singular_value: s >= 0, of ``problem.residual``.
 
     Raises:
-        ValueError: for a negative or non-finite singular value.
+        ValueError: for a problem that is not a ``UFM``, or a negative or non-finite singular value.
 
     Source: chapter 5; it is at most the Rayleigh quotient of the direction used by Zhu et al. (2021).
     """
+    checks.instance("problem", problem, UFM)
     s = checks.number("singular_value", singular_value)
     mean, half = (problem.weight_decay + problem.feature_decay) / 2, (problem.weight_decay - problem.feature_decay) / 2
     return mean - math.hypot(half, s)

@@ -51,8 +51,8 @@ def gap_budget(problem: UFM, W: Tensor, H: Tensor, b: Tensor, *, nonnegative: bo
 
     Source: chapter 3, the proofs of its two theorems.
     """
-    problem.check_point(W, H, b)
-    if nonnegative and bool((H < 0).any()):
+    checks.instance("problem", problem, UFM).check_point(W, H, b)
+    if checks.flag("nonnegative", nonnegative) and bool((H < 0).any()):
         raise ValueError(f"H must be >= 0 with nonnegative=True, got a smallest entry of {float(H.min()):.3g}")
     W, H, b = W.double(), H.double(), b.double()
     K, n = problem.num_classes, problem.samples_per_class
@@ -88,11 +88,12 @@ def bound(problem: UFM, *, nonnegative: bool = False) -> tuple[float, float]:
     ``sqrt(K (K - 1)) q`` for non-negative features. ``f*`` bounds the objective from below in every feature dimension.
 
     Raises:
-        ValueError: if the decay on ``W`` or ``H`` is zero.
+        ValueError: if the decay on ``W`` or ``H`` is zero, or an argument is of another kind.
 
     Source: chapter 3.
     """
-    K = problem.num_classes
+    K = checks.instance("problem", problem, UFM).num_classes
+    checks.flag("nonnegative", nonnegative)
     # The closed form in a dimension where its frame fits: the bound itself does not depend on the dimension.
     roomy = UFM(K, 1, K, problem.weight_decay, problem.feature_decay * problem.samples_per_class)
     q = roomy.joint_decay
@@ -106,7 +107,7 @@ def mean_margins(problem: UFM, W: Tensor, H: Tensor, b: Tensor) -> Tensor:
     Raises:
         ValueError: for a wrong shape or a non-finite entry, naming the argument.
     """
-    problem.check_point(W, H, b)
+    checks.instance("problem", problem, UFM).check_point(W, H, b)
     logits = H @ W.T + b
     own = logits.gather(1, problem.labels[:, None])[:, 0]
     return own - (logits.sum(dim=1) - own) / (problem.num_classes - 1)
@@ -119,6 +120,7 @@ def loss_of_margin(margin: Tensor, num_classes: int) -> Tensor:
         ValueError: for a margin that is not a finite tensor, or fewer than two classes.
     """
     checks.integer("num_classes", num_classes, minimum=2)
-    if not isinstance(margin, Tensor) or margin.is_meta or not bool(torch.isfinite(margin).all()):
-        raise ValueError(f"margin must be a finite tensor, got {margin!r}")
+    real = isinstance(margin, Tensor) and margin.is_floating_point() and not margin.is_meta
+    if not real or not bool(torch.isfinite(margin).all()):
+        raise ValueError(f"margin must be a finite floating tensor, got {margin!r}")
     return torch.nn.functional.softplus(math.log(num_classes - 1) - margin)

@@ -194,6 +194,7 @@ class UFM:
         """
         K, d = self.num_classes, self.feature_dim
         self._need_decay("optimum")
+        checks.flag("nonnegative", nonnegative)
         least, frame = (K, "an orthogonal frame") if nonnegative else (K - 1, "a simplex ETF")
         if d < least:
             raise ValueError(f"feature_dim must be >= {least} for {frame} of {K} classes, got {d}")
@@ -264,7 +265,10 @@ class UFM:
         """
         self._need_decay("solve")
         checks.integer("max_iterations", max_iterations)
-        W, H, b = self.random_point(seed, scale) if start is None else start
+        checks.flag("nonnegative", nonnegative)
+        checks.integer("seed", seed, minimum=0)
+        checks.number("scale", scale)
+        W, H, b = self.random_point(seed, scale) if start is None else checks.sequence("start", start, 3)
         self.check_point(W, H, b)
         # Solved for (W / c, c H) with c^4 = lambda_H / lambda_W, which leaves W H' as it is and makes both decays
         # sqrt(lambda_W lambda_H): unequal decays would leave the problem badly conditioned.

@@ -19,8 +19,7 @@ def prepare(problem: UFM, W: Tensor, H: Tensor, b: Tensor) -> Point:
         ValueError: if ``problem`` is not a ``UFM`` with positive ``weight_decay`` and ``feature_decay``, or the point
             has a wrong shape or a non-finite entry.
     """
-    if not isinstance(problem, UFM):
-        raise ValueError(f"problem must be a ncbook.ufm.UFM (balanced classes), got {type(problem).__name__}")
+    checks.instance("problem", problem, UFM)
     checks.number("problem.weight_decay", problem.weight_decay, positive=True)
     checks.number("problem.feature_decay", problem.feature_decay, positive=True)
     problem.check_point(W, H, b)
@@ -28,13 +27,32 @@ def prepare(problem: UFM, W: Tensor, H: Tensor, b: Tensor) -> Point:
 
 
 def pack(point: Point) -> np.ndarray:
-    """Return ``W``, ``H``, ``b`` as one float64 vector, in this order."""
-    return torch.cat([t.detach().reshape(-1) for t in point]).double().cpu().numpy()
+    """Return ``W``, ``H``, ``b`` as one float64 vector, in this order.
+
+    Raises:
+        ValueError: for anything but three tensors.
+    """
+    tensors = [checks.instance("point", t, Tensor) for t in checks.sequence("point", point, 3)]
+    return torch.cat([t.detach().reshape(-1) for t in tensors]).double().cpu().numpy()
 
 
 def unpack(problem: UFM, x: np.ndarray | Tensor) -> Point:
-    """Return the point that a vector of length ``K d + N d + K`` stands for; the inverse of ``pack``."""
+    """Return the point that a vector of length ``K d + N d + K`` stands for; the inverse of ``pack``.
+
+    Raises:
+        ValueError: for a problem that is not a ``UFM``, another length, or a non-finite entry.
+    """
+    checks.instance("problem", problem, UFM)
+    try:
+        vector = x if isinstance(x, Tensor) else torch.from_numpy(np.array(x, dtype=np.float64))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"x must be a vector of numbers, got {checks.shown(x)}") from error
+    size = problem.num_classes * (problem.feature_dim + 1) + problem.num_samples * problem.feature_dim
+    return split(problem, checks.tensor("x", vector, "P", P=size))
+
+
+def split(problem: UFM, vector: Tensor) -> Point:
+    """Return ``unpack`` without its checks, so that torch.func can transform it."""
     K, N, d = problem.num_classes, problem.num_samples, problem.feature_dim
-    vector = x if isinstance(x, Tensor) else torch.from_numpy(np.array(x, dtype=np.float64))
     W, H, b = vector.split([K * d, N * d, K])
     return W.view(K, d), H.view(N, d), b

@@ -41,7 +41,7 @@ def superclass_saddle(problem: UFM, groups: Iterable[Iterable[int]], *, seed: in
 
     Source: symmetric criticality (chapter 5).
     """
-    prepare(problem, *problem.random_point(0))
+    prepare(problem, *checks.instance("problem", problem, UFM).random_point(0))
     checks.integer("seed", seed, minimum=0)
     parts = _partition(problem.num_classes, groups)
     if not problem.collapses:
@@ -64,7 +64,8 @@ def superclass_saddle(problem: UFM, groups: Iterable[Iterable[int]], *, seed: in
 
 
 def _partition(num_classes: int, groups: Iterable[Iterable[int]]) -> list[tuple[int, ...]]:
-    parts = [tuple(checks.integer("groups", k, minimum=0) for k in group) for group in groups]
+    given = [checks.sequence("groups", group) for group in checks.sequence("groups", groups)]
+    parts = [tuple(checks.integer("groups", k, minimum=0) for k in group) for group in given]
     if sorted(itertools.chain(*parts)) != list(range(num_classes)) or not all(parts):
         raise ValueError(f"groups must split 0 … {num_classes - 1} into non-empty groups, got {parts}")
     if len(parts) == num_classes:

@@ -26,11 +26,14 @@ RETURNED = {
 }  # fmt: skip
 # A command speaks to a shell and is tested with what a shell can say; ``forward`` hands all it gets to ``update``.
 ELSEWHERE = {"metrics.main", "metrics.NeuralCollapse.forward"}
-# Arguments that a zero, a minus sign, or any text suits, whatever the function.
+# Arguments that a zero, a minus sign, any text or any shape suits, whatever the function or in the one named.
 ZERO = {"seed", "bias_decay", "epochs", "momentum", "noise", "weight_decay", "feature_decay", "sample", "fraction",
-        "tolerance", "index", "max_iterations", "iterations", "steps", "test_samples", "correction"}  # fmt: skip
+        "tolerance", "index", "max_iterations", "iterations", "steps", "test_samples", "correction",
+        "singular_value", "keep_bytes", "ufm.UFM.random_point.scale", "ufm.UFM.solve.scale",
+        "shallow.planar_data.spread"}  # fmt: skip
 SIGNED = {"time", "index", "log_time", "ignore_index"}
-FREE_TEXT = {"root", "folder", "alt", "command", "name"}
+FREE_TEXT = {"root", "folder", "alt", "command", "data.ImageData.name"}
+ANY_SHAPE = {"ufm.loss_of_margin.margin"}
 
 
 def public() -> Iterator[str]:
@@ -50,14 +53,16 @@ def public() -> Iterator[str]:
                 yield from (f"{room}.{name}.{k}" for k, f in methods.items() if inspect.isfunction(f))
 
 
-def bad(argument: str, value: Any, annotation: str) -> Iterator[tuple[str, Any]]:
-    """Yield the kinds of bad input that ``argument``, which takes ``value``, can never take."""
+def bad(name: str, argument: str, value: Any, annotation: str) -> Iterator[tuple[str, Any]]:
+    """Yield the kinds of bad input that ``argument`` of ``name``, which takes ``value``, can never take."""
+    names = {argument, f"{name}.{argument}"}
     module = nn.Identity()
     if value is not None and "None" not in annotation:
         yield "none", None
     if isinstance(value, Tensor):
         yield from {"text": "x", "list": [1.0], "dict": {}, "int": 3, "module": module}.items()
-        yield "shape", value[None, None, None]
+        if not names & ANY_SHAPE:
+            yield "shape", value[None, None, None]
         yield "complex", value.to(torch.complex128)
         yield "meta", value.to("meta")
         if value.is_floating_point():
@@ -70,9 +75,9 @@ def bad(argument: str, value: Any, annotation: str) -> Iterator[tuple[str, Any]]
     elif isinstance(value, int | float):
         yield from {"text": "x", "list": [1.0], "dict": {}, "module": module, "nan": NAN, "complex": 1j}.items()
         yield from {"inf": INF, "bool": True, "meta": torch.ones((), device="meta")}.items()
-        if argument not in SIGNED:
+        if not names & SIGNED:
             yield "negative", -1
-        if argument not in SIGNED | ZERO:
+        if not names & (SIGNED | ZERO):
             yield "zero", 0
         if isinstance(value, int):
             yield "huge", HUGE
@@ -80,7 +85,7 @@ def bad(argument: str, value: Any, annotation: str) -> Iterator[tuple[str, Any]]
         yield from {"list": [1.0], "dict": {}, "int": 3}.items()
         if "Callable" not in annotation:
             yield "module", module
-        if argument not in FREE_TEXT:
+        if not names & FREE_TEXT:
             yield "text", "no such option"
     elif isinstance(value, nn.Module):
         yield from {"text": "x", "int": 3, "nan": NAN, "list": [1.0], "dict": {}}.items()

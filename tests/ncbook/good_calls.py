@@ -226,6 +226,7 @@ def good() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "training.LastLayer.report": {},
         "training.Recipe": vars(training.Recipe(1)),
         "training.Recipe.rate": {"done": 0.5},
+        "training.bf16_is_native": {"device": "cpu"},
         "training.few_classes": {"batch_size": 4, "classes_per_batch": 2},
         "training.fit": {
             "model": network(), "images": IMAGES, "labels": Y, "recipe": RECIPE, "seed": 0, "batches": None,

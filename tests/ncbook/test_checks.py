@@ -68,3 +68,19 @@ def test_labels_refuse(value, words):
 def test_empty_labels_are_refused():
     with pytest.raises(ValueError, match="labels must not be empty"):
         checks.labels("labels", torch.zeros(0, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("value, came", [("ab", "'ab'"), (b"ab", "bytes"), (3, "3"), (None, "None"), ((1,), "1")])
+def test_sequence_refuses(value, came):
+    with pytest.raises(ValueError, match=f"^pair must be a sequence of 2, got {came}$"):
+        checks.sequence("pair", value, 2)
+
+
+def test_sequence_refuses_a_tensor_without_axes():
+    with pytest.raises(ValueError, match=r"^pair must be a sequence, got a tensor of shape"):
+        checks.sequence("pair", torch.tensor(1.0))
+
+
+@pytest.mark.parametrize("value", [[1, 2], (1, 2), range(1, 3), iter([1, 2]), np.array([1, 2])])
+def test_sequence_returns_what_is_held(value):
+    assert checks.sequence("pair", value, 2) == (1, 2)

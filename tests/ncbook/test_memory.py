@@ -8,6 +8,7 @@ from torch import nn
 
 from ncbook import memory, models
 from ncbook.memory import ledger, parameter_bytes
+from ncbook.training import bf16_is_native
 
 FLOAT = 4
 
@@ -100,6 +101,7 @@ class TestSimulation:
         model = resnet()
         assert ledger(model, batch(), torch.optim.AdamW, simulate=True) == ledger(model, batch(), torch.optim.AdamW)
 
+    @pytest.mark.skipif(not bf16_is_native("cpu"), reason="this processor emulates bf16, 15 times slower than float32")
     def test_in_bf16_within_the_batch_statistics(self):
         model = resnet()
         real = ledger(model, batch(), precision="bf16")

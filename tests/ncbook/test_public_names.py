@@ -27,7 +27,7 @@ def broken_promises(name):
     failures = set()
     for argument, value in arguments.items():
         called = argument if argument in known else "choices"
-        for kind, wrong in bad(argument, value, str(known[called].annotation)):
+        for kind, wrong in bad(name, argument, value, str(known[called].annotation)):
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")

@@ -12,7 +12,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from ncbook import data, models
-from ncbook.training import CheckpointError, Hardware, Recipe, checkpoint, resumable, train
+from ncbook.training import CheckpointError, Hardware, Recipe, bf16_is_native, checkpoint, resumable, train
 from ncbook.training.device_data import DeviceData
 
 # Trained under `accelerate launch`, in processes of its own.
@@ -217,6 +217,7 @@ class TestProcesses:
 
 
 class TestHardware:
+    @pytest.mark.skipif(not bf16_is_native("cpu"), reason="this processor emulates bf16, 15 times slower than float32")
     def test_bf16_learns_and_keeps_float32_weights(self):
         model = small()
         run = train(model, digits(), Recipe(6, 20), hardware=Hardware("cpu", "bf16"), progress=False)

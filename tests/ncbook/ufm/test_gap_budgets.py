@@ -134,7 +134,7 @@ def test_bad_input_is_refused():
         with pytest.raises(ValueError, match="must be > 0"):
             bound(UFM(3, 2, 4, *decays))
     for margin in (torch.tensor(math.nan), torch.tensor([0.0, math.inf]), torch.ones(2, device="meta"), 1.5):
-        with pytest.raises(ValueError, match=r"^margin must be a finite tensor"):
+        with pytest.raises(ValueError, match=r"^margin must be a finite floating tensor"):
             loss_of_margin(margin, 3)
     with pytest.raises(ValueError, match=r"^num_classes must be"):
         loss_of_margin(torch.tensor(1.0), 1)
