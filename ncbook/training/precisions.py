@@ -24,9 +24,11 @@ def bf16_is_native(device: str | torch.device = "cpu") -> bool:
     Raises:
         ValueError: if ``device`` is no device.
     """
+    if not isinstance(device, str | torch.device):
+        raise ValueError(f"device must be a torch device or its name, got {device!r}")
     try:
         place = torch.device(device)
-    except (RuntimeError, TypeError) as error:
+    except RuntimeError as error:
         raise ValueError(f"device must be one that torch knows, got {device!r}") from error
     if place.type == "cuda":
         if not torch.cuda.is_available():
@@ -46,7 +48,7 @@ def _is_lowered() -> bool:
 def _processor_flags() -> set[str]:
     """Return the features of all processors that Linux lists: lines "flags : …" on x86, "Features : …" on ARM."""
     try:
-        lines = CPUINFO.read_text().splitlines()
+        lines = CPUINFO.read_text(encoding="utf-8").splitlines()
     except OSError:
         return set()
     pairs = (line.partition(":") for line in lines)
