@@ -6,11 +6,12 @@ import re
 import pytest
 import torch
 
-from ncbook import etf, sphere, ufm
+from ncbook import etf, shallow, sphere, ufm
 from ncbook.figures import live, style
 
 START = {
     "freefeatures": {"num_classes": 3, "weight_decay": 0.02, "feature_decay": 0.01},
+    "neurons": {"log_scale": 4},
     "saddle": {"weight_decay": 0.1},
     "simplex": {"num_classes": 4, "feature_dim": 3},
     "sphere": {"num_classes": 3, "feature_dim": 2, "temperature": 5},
@@ -209,6 +210,38 @@ def test_free_feature_kernels_agree_with_the_package(show):
         assert pieces == pytest.approx(wanted, abs=1e-9)
 
 
+def test_neuron_kernels_agree_with_the_package(show):
+    page = show("neurons")
+    X, y = shallow.planar_data(3, 4, 12.0)
+    for seed, scale in enumerate([1e-4, 1.0, 3.0]):
+        net = shallow.ShallowReLU.random(10, 2, 3, scale=scale, seed=seed)
+        value, gW, gV = page.evaluate(
+            "([W, V, X, y]) => ncLive.kernels.neurons.lossAndGradient(W, V, X, y)",
+            [net.W.tolist(), net.V.tolist(), X.tolist(), y.tolist()],
+        )
+        expected, dW, dV = shallow.loss_and_gradient(net, X, y)
+        assert value == pytest.approx(expected, abs=1e-9)
+        for found, wanted in ((gW, dW), (gV, dV)):
+            assert float((torch.tensor(found, dtype=torch.float64) - wanted).abs().max()) < 1e-9
+        whose = page.evaluate(
+            "([W, X, y]) => ncLive.kernels.neurons.assignment(W, X, y)", [net.W.tolist(), X.tolist(), y.tolist()]
+        )
+        assert whose == shallow.assignment(net, X, y).tolist()
+
+
+def test_neurons_align_before_the_loss_falls(show):
+    page = show("neurons", reduced_motion="reduce")
+    page.get_by_role("button", name="Flow").click()
+    page.wait_for_function(f"{LAB}.status.textContent.includes('24 of 24')")
+    lines = page.evaluate(
+        "[...document.querySelectorAll('svg polyline')].map(l => l.getAttribute('points').split(' ')"
+        ".map(p => Number(p.split(',')[1])))"
+    )
+    aligned, loss = ([(292 - y) / 262 for y in line] for line in lines)  # the chart's height is from 0 to 1
+    halfway = next(i for i, value in enumerate(loss) if value < 0.5)
+    assert aligned[halfway // 2] > 0.9 and loss[halfway // 2] > 0.9
+
+
 def test_saddle_kernels_agree_with_automatic_differentiation(show):
     page = show("saddle")
     for w, h, decay in [(-1.6, 1.7, 0.1), (0.0, 0.0, 0.3), (2.5, -0.4, 0.02), (3.0, 3.0, 0.6)]:
@@ -304,7 +337,7 @@ def test_off_screen_nothing_runs(show, name):
     page.evaluate("window.scrollTo(0, 0)")
     page.wait_for_function(f"{LAB}.visible === false")
     page.evaluate(
-        "[...document.querySelectorAll('button')].find(b => /Spread|Descend|Race/.test(b.textContent)).click()"
+        "[...document.querySelectorAll('button')].find(b => /Spread|Descend|Race|Flow/.test(b.textContent)).click()"
     )
     settle(page)
     before = page.evaluate(f"JSON.stringify({LAB}.experiment.save())")
@@ -320,7 +353,7 @@ def test_off_screen_nothing_runs(show, name):
 @pytest.mark.parametrize(
     "change, words",
     [
-        ({"name": "none"}, "name must be one of freefeatures, saddle"),
+        ({"name": "none"}, "name must be one of freefeatures, neurons"),
         ({"alt": " "}, "alt must say"),
         ({"still": 3}, "still must be a function"),
         ({"num_classes": float("nan")}, "num_classes must be a finite number"),
