@@ -20,9 +20,10 @@ from ncbook.etf import largest_cosine, simplex_etf
 # Smallest angles in degrees of the best arrangements known in space, by number of vectors: Sloane's tables of spherical
 # codes (neilsloane.com/packings); and the ten in four dimensions whose optimality Bachoc and Vallentin (2009) prove.
 BEST_KNOWN = {
-    **{(K, 3): angle for K, angle in zip(range(7, 17), (77.8695421, 74.8584922, 70.5287794, 66.1468220, 63.4349488,
-       63.4349488, 57.1367031, 55.6705700, 53.6578501, 52.2443957))},
-    (24, 3): 43.6907671, (10, 4): math.degrees(math.acos(1 / 6)),
+    **{(K, 3): angle for K, angle in zip(range(7, 25), (77.8695421, 74.8584922, 70.5287794, 66.1468220, 63.4349488,
+       63.4349488, 57.1367031, 55.6705700, 53.6578501, 52.2443957, 51.0903285, 49.5566548, 47.6919141, 47.4310362,
+       45.6132231, 44.7401612, 43.7099642, 43.6907671))},
+    (10, 4): math.degrees(math.acos(1 / 6)),
 }  # fmt: skip
 _TEMPERATURES = (5.0, 20.0, 80.0, 320.0)
 
@@ -157,16 +158,19 @@ def _smoothed(X: np.ndarray, temperatures: tuple[float, ...]) -> tuple[np.ndarra
 
 def _sharpened(X: np.ndarray, log_weights: np.ndarray, rounds: int) -> tuple[np.ndarray, np.ndarray]:
     """Repeat: weigh each pair by its share in the log-sum-exp, and minimise again, until the largest cosine rests."""
-    tau, before = _TEMPERATURES[-1], math.inf
+    tau, best = _TEMPERATURES[-1], _largest(X)
     for _ in range(rounds):
         shares = log_weights + tau * (X @ X.T)
         np.fill_diagonal(shares, -np.inf)
-        log_weights = np.maximum(shares - np.logaddexp.reduce(shares, axis=None), -60.0)  # -60: e^-60 is nothing
-        X = _descend(X, log_weights, tau)
-        now = _largest(X)
-        if abs(now - before) < 1e-13:
+        weights = np.maximum(shares - np.logaddexp.reduce(shares, axis=None), -60.0)  # -60: e^-60 is nothing
+        moved = _descend(X, weights, tau)
+        now = _largest(moved)
+        if abs(now - best) < 1e-13:
             break
-        before = now
+        if now < best:
+            X, log_weights, best = moved, weights, now
+        else:  # the weights went too far at once; a higher temperature holds the vectors closer to where they are
+            tau *= 2
     return X, log_weights
 
 
