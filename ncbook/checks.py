@@ -28,15 +28,16 @@ def integer(name: str, value: Any, minimum: int = 1) -> int:
     return whole
 
 
-def number(name: str, value: Any, *, positive: bool = False) -> float:
-    """Return ``value`` as a finite float, non-negative (or ``positive``), or raise ``ValueError``."""
+def number(name: str, value: Any, *, positive: bool = False, signed: bool = False) -> float:
+    """Return ``value`` as a finite float, non-negative (or ``positive``, or ``signed``), or raise ``ValueError``."""
     try:
         x = float(value)
     except (TypeError, ValueError, OverflowError, RuntimeError):
         x = math.nan
-    bad = not math.isfinite(x) or (x <= 0 if positive else x < 0)
+    bad = not math.isfinite(x) or (x <= 0 if positive else x < 0 and not signed)
     if bad or isinstance(value, bool | str):
-        raise ValueError(f"{name} must be a finite number {'>' if positive else '>='} 0, got {shown(value)}")
+        wanted = "" if signed else f" {'>' if positive else '>='} 0"
+        raise ValueError(f"{name} must be a finite number{wanted}, got {shown(value)}")
     return x
 
 

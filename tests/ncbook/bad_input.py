@@ -18,11 +18,12 @@ NAN, INF = float("nan"), float("inf")
 RETURNED = {
     "data.DataUnavailable", "memory.LayerBytes", "memory.MemoryLedger", "metrics.NeuralCollapseReport",
     "shallow.Collapse", "shallow.Flow", "shallow.Limit", "shallow.Separability", "shallow.Violations",
-    "sphere.Escape", "sphere.SphereCertificate", "sphere.SphereCriticalPoint", "sphere.SphericalOptimum",
-    "sphere.SphericalPath", "sphere.SphericalSolution", "training.CheckpointError", "training.History",
+    "sphere.Census", "sphere.Certificate", "sphere.Descent", "sphere.Escape", "sphere.Optimum", "sphere.Point",
+    "sphere.Solution", "training.CheckpointError", "training.History",
     "training.LastLayer", "training.Run", "training.State", "training.TrainedLastLayer", "ufm.Census",
     "sphere.ExactBound", "ufm.ExactCertificate",
-    "ufm.Certificate", "ufm.Chain", "ufm.Descent", "ufm.Escape", "ufm.GapBudget", "ufm.Optimum", "ufm.Solution",
+    "ufm.BestMargin", "ufm.Certificate", "ufm.Chain", "ufm.Descent", "ufm.Escape", "ufm.GapBudget", "ufm.Optimum",
+    "ufm.Point", "ufm.Solution",
 }  # fmt: skip
 # A command speaks to a shell and is tested with what a shell can say; ``forward`` hands all it gets to ``update``.
 ELSEWHERE = {"metrics.main", "metrics.NeuralCollapse.forward"}
