@@ -17,8 +17,8 @@ class ETFClassifier(nn.Module):
     """A last layer fixed at a simplex ETF: nothing in it is trained.
 
     Args:
-        feature_dim: d >= K - 1.
         num_classes: K >= 2.
+        feature_dim: d >= K - 1.
         scale: the norm of each row, > 0. A larger one lets the same features reach smaller losses.
         generator: turns the frame by a random rotation; without it the frame is deterministic.
         nonnegative: turn the frame so that features behind a ReLU can meet it: the rows are the first K coordinate
@@ -42,8 +42,8 @@ class ETFClassifier(nn.Module):
 
     def __init__(
         self,
-        feature_dim: int,
         num_classes: int,
+        feature_dim: int,
         *,
         scale: float = 1.0,
         generator: torch.Generator | None = None,

@@ -188,7 +188,7 @@ def _assemble(
     if kind == "learned":
         last = skip_init(nn.Linear, feature_dim, num_classes)
     else:
-        last = ETFClassifier(feature_dim, num_classes, nonnegative=nonnegative, learn_bias=learn_bias)
+        last = ETFClassifier(num_classes, feature_dim, nonnegative=nonnegative, learn_bias=learn_bias)
     model = FeatureClassifier(backbone, last)
     guard(model)
     # Layers come uninitialised (skip_init), so that nothing is drawn from the global random state.

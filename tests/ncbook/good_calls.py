@@ -188,7 +188,7 @@ def good() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         },
         "shallow.stochastic_gradient_descent": samples(epochs=1, batch_size=6, learning_rate=0.1, seed=0),
         "models.ETFClassifier": {
-            "feature_dim": 4, "num_classes": 3, "scale": 1.0, "generator": torch.Generator(), "nonnegative": False,
+            "num_classes": 3, "feature_dim": 4, "scale": 1.0, "generator": torch.Generator(), "nonnegative": False,
             "learn_scale": False, "learn_bias": False,
         },
         "models.ETFClassifier.forward": {"features": torch.ones(2, 4)},
@@ -270,7 +270,7 @@ def _found(name: str) -> Callable[..., Any]:
     hosts: dict[str, Callable[[], Any]] = {
         "ImageData": lambda: DATA, "NeuralCollapse": metric, "UFM": lambda: FREE, "SphericalUFM": lambda: ROUND,
         "Flow": lambda: FLOW, "Limit": lambda: LIMIT, "ShallowReLU": lambda: NET, "FeatureClassifier": network,
-        "ETFClassifier": lambda: models.ETFClassifier(4, 3), "UnitFeatures": models.UnitFeatures,
+        "ETFClassifier": lambda: models.ETFClassifier(3, 4), "UnitFeatures": models.UnitFeatures,
         "NormalisedClassifier": lambda: models.NormalisedClassifier(etf.simplex_etf(3, 4), 2.0),
         "Hardware": lambda: training.Hardware("cpu"), "History": lambda: training.History(({"loss": 1.0},)),
         "NeuralCollapseReport": lambda: metrics.neural_collapse(FEATURES, Y), "LastLayer": lambda: layer,
