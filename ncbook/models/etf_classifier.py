@@ -53,6 +53,9 @@ class ETFClassifier(nn.Module):
     ) -> None:
         super().__init__()
         checks.number("scale", scale, positive=True)
+        checks.integer("feature_dim", feature_dim)
+        for name, value in (("nonnegative", nonnegative), ("learn_scale", learn_scale), ("learn_bias", learn_bias)):
+            checks.flag(name, value)
         frame = simplex_etf(num_classes, feature_dim, generator=generator, dtype=torch.float32)
         if nonnegative:
             frame = _centred_axes(num_classes, feature_dim, generator)
@@ -67,6 +70,7 @@ class ETFClassifier(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return logits (N, K) of ``features`` (N, d)."""
+        checks.tensor("features", features, "N, d", read=False, d=self.weight.shape[1])
         return linear(features, self.weight, self.bias)
 
 

@@ -118,7 +118,8 @@ def last_layer(model: FeatureClassifier, images: Tensor, labels: Tensor, *, batc
     Raises:
         ValueError: if images and labels differ in number, a label is out of range, or ``batch_size < 1``.
     """
-    labels = checks.labels("labels", labels, len(images), model.num_classes)
+    checks.module("model", model, "features", "classifier", "num_classes")
+    labels = checks.samples("images", images, "labels", labels, model.num_classes)
     device = model.classifier.weight.device
     with in_mode(model, training=False), torch.no_grad():
         pieces = [model.features(x.to(device)) for x in images.split(checks.integer("batch_size", batch_size))]
@@ -138,7 +139,8 @@ def recalibrate(model: nn.Module, images: Tensor, *, batch_size: int = 2000) -> 
     Raises:
         ValueError: if ``batch_size < 2``, or fewer than two images are given.
     """
-    checks.integer("number of images", len(images), minimum=2)
+    checks.module("model", model)
+    checks.integer("number of images", len(checks.tensor("images", images, "N, …")), minimum=2)
     size = checks.integer("batch_size", batch_size, minimum=2)
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
     frozen = [m for m in norms if model.training and not m.training]
@@ -180,6 +182,9 @@ class CollapseProbe:
         images, labels: the training samples. test_images, test_labels: optional.
         epochs: when to measure; every epoch by default.
         keep: hold on to the last layers measured, in ``layers`` (epoch to `LastLayer`).
+
+    Raises:
+        ValueError: for images that are not finite, labels that are not theirs, or an epoch below 0.
     """
 
     images: Tensor
@@ -189,6 +194,14 @@ class CollapseProbe:
     epochs: Collection[int] | None = None
     keep: bool = False
     layers: dict[int, LastLayer] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        checks.samples("images", self.images, "labels", self.labels)
+        if self.test_images is not None and self.test_labels is not None:
+            checks.samples("test_images", self.test_images, "test_labels", self.test_labels)
+        if self.epochs is not None:
+            self.epochs = checks.integers("epochs", self.epochs, minimum=0)
+        checks.flag("keep", self.keep)
 
     def __call__(self, state: State) -> dict[str, float]:
         if self.epochs is not None and state.epoch not in self.epochs:

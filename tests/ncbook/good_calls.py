@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -244,7 +246,9 @@ def good() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "training.trained_last_layer": {
             "feature_dim": 4, "weight_decay": 0.01, "epochs": 0, "seed": 0, "progress": False
         },
+        "experiments.described": {"images": DATA},
         "experiments.provenance": {"command": "x", "device": "cpu"},
+        "experiments.write_record": {"path": str(Path(tempfile.mkdtemp()) / "a.json"), "record": {"a": 1.0}},
         "figures.explore": {"draw": draw, "alt": "A", "labels": {"K": "K"}, "start": {"K": 1}, "K": [1]},
         "figures.Exploration": {
             "draw": draw, "alt": "A", "labels": {"K": "K"}, "start": {"K": 1}, "choices": {"K": [1]}

@@ -358,7 +358,10 @@ NET3, NET1 = ShallowReLU.random(4, 9, 3), ShallowReLU.random(4, 9, 1)
         (lambda: NET3.features(X3[:, :4]), "inputs must be"),
         (lambda: shallow.loss_and_gradient(NET3, X3, Y3 + 1), "labels must lie in"),
         (lambda: shallow.loss_and_gradient(NET1, X3, Y3), "labels must lie in 0"),
-        (lambda: shallow.loss_and_gradient(NET3, X3, Y3, "hinge"), "loss must be one of"),
+        (
+            lambda: shallow.loss_and_gradient(NET3, X3, Y3, "hinge"),
+            'loss must be "exponential"',
+        ),
         (lambda: shallow.loss_and_gradient(NET1, X3, Y3.clamp(max=1), "cross_entropy"), "loss must be binary"),
         (lambda: shallow.loss_and_gradient(NET3, X3, Y3.clamp(max=1), "logistic"), "loss must be cross_entropy"),
         (lambda: flow.log_loss(Y3.numpy(), "logistic"), "labels must be 0 or 1"),
