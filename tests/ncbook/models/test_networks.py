@@ -137,3 +137,10 @@ class TestETFClassifier:
     def test_scale_must_be_positive(self, scale):
         with pytest.raises(ValueError, match=r"^scale"):
             models.ETFClassifier(4, 3, scale=scale)
+
+
+def test_checks_in_the_layers_do_not_break_a_compiled_graph():
+    model = models.mlp((1, 4, 4), 3, hidden=(5,), feature_dim=4, classifier="etf").eval()
+    images = torch.rand(6, 1, 4, 4)
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    assert torch.equal(compiled(images), model(images))
