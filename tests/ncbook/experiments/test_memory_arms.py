@@ -144,6 +144,22 @@ def test_what_is_recorded_still_loads(folder):
     assert all(0.9 < r.run.history.last("test_accuracy") <= 1 for r in results)
 
 
+def test_numbers_of_chapter_8_are_what_was_recorded():
+    """The chapter cannot read results/ where it runs by itself, so what it writes out is checked here."""
+    chapter = json.loads((ROOT / "chapters" / "08-what-twenty-per-cent-buys.ipynb").read_text(encoding="utf-8"))
+    text = "".join("".join(cell["source"]) + "\n" for cell in chapter["cells"])
+    runs = {"memory-digits": {}, "memory-bf16": {}}
+    for folder, of_arm in runs.items():
+        for r in sorted(arms.load(ROOT / "results" / folder), key=lambda r: r.seed):
+            of_arm.setdefault(str(r.arm), []).append(r.run.history)
+    right = lambda histories: tuple(round(397 * h.last("test_accuracy")) for h in histories)
+    for arm, (_, *others) in runs["memory-digits"].items():
+        nc1, quotient = (", ".join(f"{h.last(k):.3f}" for h in others) for k in ("nc1", "nc1_trace_quotient"))
+        assert f'"{arm}": ({right(others)}, ({nc1}), ({quotient}))' in text
+    bf16 = runs["memory-bf16"]
+    assert f"hits = ({right(bf16['learned-64+bf16'])}, {right(bf16['etf-16+bf16+narrow'])})" in text
+
+
 def test_an_empty_folder_of_results_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"^folder"):
         arms.load(tmp_path)
