@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -186,7 +188,7 @@ def good() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         },
         "shallow.stochastic_gradient_descent": samples(epochs=1, batch_size=6, learning_rate=0.1, seed=0),
         "models.ETFClassifier": {
-            "feature_dim": 4, "num_classes": 3, "scale": 1.0, "generator": torch.Generator(), "nonnegative": False,
+            "num_classes": 3, "feature_dim": 4, "scale": 1.0, "generator": torch.Generator(), "nonnegative": False,
             "learn_scale": False, "learn_bias": False,
         },
         "models.ETFClassifier.forward": {"features": torch.ones(2, 4)},
@@ -242,7 +244,9 @@ def good() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "training.trained_last_layer": {
             "feature_dim": 4, "weight_decay": 0.01, "epochs": 0, "seed": 0, "progress": False
         },
+        "experiments.described": {"images": DATA},
         "experiments.provenance": {"command": "x", "device": "cpu"},
+        "experiments.write_record": {"path": str(Path(tempfile.mkdtemp()) / "a.json"), "record": {"a": 1.0}},
         "figures.explore": {"draw": draw, "alt": "A", "labels": {"K": "K"}, "start": {"K": 1}, "K": [1]},
         "figures.Exploration": {
             "draw": draw, "alt": "A", "labels": {"K": "K"}, "start": {"K": 1}, "choices": {"K": [1]}
@@ -268,7 +272,7 @@ def _found(name: str) -> Callable[..., Any]:
     hosts: dict[str, Callable[[], Any]] = {
         "ImageData": lambda: DATA, "NeuralCollapse": metric, "UFM": lambda: FREE, "SphericalUFM": lambda: ROUND,
         "Flow": lambda: FLOW, "Limit": lambda: LIMIT, "ShallowReLU": lambda: NET, "FeatureClassifier": network,
-        "ETFClassifier": lambda: models.ETFClassifier(4, 3), "UnitFeatures": models.UnitFeatures,
+        "ETFClassifier": lambda: models.ETFClassifier(3, 4), "UnitFeatures": models.UnitFeatures,
         "NormalisedClassifier": lambda: models.NormalisedClassifier(etf.simplex_etf(3, 4), 2.0),
         "Hardware": lambda: training.Hardware("cpu"), "History": lambda: training.History(({"loss": 1.0},)),
         "NeuralCollapseReport": lambda: metrics.neural_collapse(FEATURES, Y), "LastLayer": lambda: layer,
