@@ -7,6 +7,7 @@ from ncbook.ufm.descent import Descent, descend
 from ncbook.ufm.enclosures import ExactCertificate, exact_certificate
 from ncbook.ufm.escape import Escape, block_eigenvalue, escape_direction
 from ncbook.ufm.gap_budgets import GapBudget, bound, gap_budget, loss_of_margin, mean_margins
+from ncbook.ufm.local_minima import LocalMinimum, prove_local_minimum
 from ncbook.ufm.model import UFM, Optimum, Solution
 from ncbook.ufm.points import Point, pack, unpack
 from ncbook.ufm.proof_steps import Chain, inequality_chain
@@ -22,6 +23,7 @@ __all__ = [
     "Escape",
     "ExactCertificate",
     "GapBudget",
+    "LocalMinimum",
     "Optimum",
     "Point",
     "Solution",
@@ -40,6 +42,7 @@ __all__ = [
     "loss_of_margin",
     "mean_margins",
     "pack",
+    "prove_local_minimum",
     "smallest_curvature",
     "superclass_saddle",
     "unpack",

@@ -21,7 +21,7 @@ RETURNED = {
     "sphere.Escape", "sphere.SphereCertificate", "sphere.SphereCriticalPoint", "sphere.SphericalOptimum",
     "sphere.SphericalPath", "sphere.SphericalSolution", "training.CheckpointError", "training.History",
     "training.LastLayer", "training.Run", "training.State", "training.TrainedLastLayer", "ufm.Census",
-    "sphere.ExactBound", "ufm.ExactCertificate",
+    "sphere.ExactBound", "ufm.ExactCertificate", "ufm.LocalMinimum",
     "ufm.Certificate", "ufm.Chain", "ufm.Descent", "ufm.Escape", "ufm.GapBudget", "ufm.Optimum", "ufm.Solution",
 }  # fmt: skip
 # A command speaks to a shell and is tested with what a shell can say; ``forward`` hands all it gets to ``update``.

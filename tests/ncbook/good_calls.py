@@ -15,6 +15,7 @@ from ncbook import data, etf, figures, metrics, models, shallow, sphere, trainin
 
 FREE = ufm.UFM(3, 2, 4, 0.01, 0.01, 0.01)
 W, H, B = FREE.random_point(0)
+BEST = FREE.optimum()
 ROUND = sphere.SphericalUFM(3, 2, 4, 2.0)
 V, U = ROUND.random_point(0)
 X, Y = shallow.planar_data(3, 4, 10.0)
@@ -105,6 +106,9 @@ def good() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "ufm.bound": {"problem": FREE, "nonnegative": False},
         "ufm.certificate": point(tolerance=1e-5, exact=False),
         "ufm.exact_certificate": point(digits=30),
+        "ufm.prove_local_minimum": {
+            "problem": FREE, "W": BEST.W, "H": BEST.H, "b": BEST.b, "nonnegative": False, "digits": 30
+        },
         "ufm.critical_points": {
             "problem": FREE, "starts": 2, "seed": 0, "scale": 1.0, "iterations": 5, "tolerance": 1e-10
         },
