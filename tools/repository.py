@@ -18,7 +18,7 @@ import nbformat
 ROOT = Path(__file__).resolve().parent.parent
 ADDRESS = re.compile(r"https://[A-Za-z0-9.-]+(/[A-Za-z0-9._-]+){2}")
 SETUP_MARK = "# Set-up: run me first."
-SETUP_CELL = '''\
+SETUP_CELL = """\
 # Set-up: run me first. Does nothing where the book's package is at hand.
 import importlib.util
 
@@ -31,7 +31,13 @@ if importlib.util.find_spec("ncbook") is None:
             "copy of the book's folder (pip install PATH), or run there: "
             "make repository URL=..."
         )
-    %pip install --quiet "ncbook @ git+{{REPOSITORY}}"'''
+    %pip install --quiet "ncbook @ git+{{REPOSITORY}}"
+    importlib.invalidate_caches()
+    if importlib.util.find_spec("ncbook") is None:
+        raise ModuleNotFoundError(
+            f"Installing ncbook from {{REPOSITORY}} failed: the lines above say why. "
+            "Mend that, then run this cell again; nothing below works without it."
+        )"""
 
 
 def address() -> str:
