@@ -7,9 +7,8 @@ import mpmath
 import pytest
 import torch
 
-flint = pytest.importorskip("flint", reason='python-flint is missing: pip install "ncbook[exact]"')
-from ncbook import _intervals as intervals  # noqa: E402
-from ncbook.ufm import UFM, certificate, enclosures, exact_certificate, multipliers  # noqa: E402
+from ncbook import _intervals as intervals
+from ncbook.ufm import UFM, certificate, enclosures, exact_certificate, multipliers
 
 
 @pytest.fixture(autouse=True)

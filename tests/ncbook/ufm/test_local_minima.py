@@ -3,14 +3,14 @@
 from dataclasses import replace
 from fractions import Fraction
 
+import flint
 import mpmath
 import pytest
 import torch
 
-flint = pytest.importorskip("flint", reason='python-flint is missing: pip install "ncbook[exact]"')
-from ncbook import _intervals as intervals  # noqa: E402
-from ncbook.ufm import UFM, hessian, local_minima, pack, prove_local_minimum, superclass_saddle  # noqa: E402
-from tests.ncbook.ufm.test_enclosures import fraction, minimum, objective  # noqa: E402
+from ncbook import _intervals as intervals
+from ncbook.ufm import UFM, hessian, local_minima, pack, prove_local_minimum, superclass_saddle
+from tests.ncbook.ufm.test_enclosures import fraction, minimum, objective
 
 SHARP = UFM(6, 1, 4, 0.01, 0.01)
 
