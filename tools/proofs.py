@@ -93,7 +93,7 @@ def page(root: Path = ROOT) -> str:
         "full below, or in `algebra.v` (`inner`, `normsq`, `ones`).\n",
         "To read them: `'M[R]_(K, d)` is the type of matrices with $K$ rows and $d$ columns over $R$, `'cV[R]_K` that "
         "of columns, `'I_K` that of indices. `*m` multiplies matrices, `*:` a number and a matrix, `^T` transposes. "
-        "`K%:R` is the whole number $K$ as a number of $R$, `d.+1` is $d+1$, `K.-1` is $K-1$, `x ^+ 2` is $x^2$, `x^-1` "
+        "`K%:R` is the integer $K$ as a number of $R$, `d.+1` is $d+1$, `K.-1` is $K-1$, `x ^+ 2` is $x^2$, `x^-1` "
         "is $1/x$. `<->` is *if and only if*.\n",
         VERDICT,
         verdict.strip() + "\n",
