@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from ncbook import _intervals as intervals
+from ncbook.etf import simplex_etf
 from ncbook.ufm import UFM, hessian, local_minima, pack, prove_local_minimum, superclass_saddle
 from tests.ncbook.ufm.test_enclosures import fraction, minimum, objective
 
@@ -26,8 +27,15 @@ def solved(problem: UFM, seed: int = 0, **options):
     return found.W, found.H, found.b
 
 
+def groups(problem: UFM, *sizes: int):
+    """Each group of classes a simplex ETF in dimensions of its own, and from there to the bottom."""
+    frames = [simplex_etf(k, k - 1) if k > 1 else torch.zeros(1, 0) for k in sizes]
+    start = 2 * torch.block_diag(*(frame.double() for frame in frames))
+    return solved(problem, start=(start, start, torch.zeros(problem.num_classes, dtype=torch.float64)))
+
+
 def two_minima(problem: UFM):
-    """Points of two different values, the lower first."""
+    """Points of two different values, the lower first, from random starts."""
     values: dict[float, tuple] = {}
     for seed in range(200):
         found = problem.solve(seed)
@@ -49,15 +57,28 @@ def valley(problem: UFM, axes: list[list[int]]):
     return solved(problem, start=start, nonnegative=True)
 
 
-@pytest.mark.parametrize("problem", [SHARP, UFM(7, 1, 3, 0.001, 0.001)], ids=["K=6,d=4", "K=7,d=3"])
-def test_below_the_threshold_two_minima_of_different_values_are_proved(problem: UFM) -> None:
-    good, worse = (prove_local_minimum(problem, *point) for point in two_minima(problem))
-    assert worse.value.lower - good.value.upper > Fraction(1, 2000)
-    for proved in (good, worse):
-        assert proved.radius < 1e-5 and proved.curvature > 1e-6
-        assert proved.value.width < Fraction(1, 10**28)
-        turns = problem.feature_dim * (problem.feature_dim - 1) // 2
-        assert proved.symmetries == turns + 1  # and the shift of the free bias
+def test_below_the_threshold_two_minima_of_different_values_are_proved() -> None:
+    seven = UFM(7, 1, 3, 0.001, 0.001)
+    for problem, points in (
+        (SHARP, [groups(SHARP, 4, 2), groups(SHARP, 3, 3)]),
+        (seven, two_minima(seven)),
+    ):
+        good, worse = (prove_local_minimum(problem, *point) for point in points)
+        assert worse.value.lower - good.value.upper > Fraction(1, 2000)
+        for proved in (good, worse):
+            assert proved.radius < 1e-5 and proved.curvature > 1e-6
+            assert proved.value.width < Fraction(1, 10**28)
+            turns = problem.feature_dim * (problem.feature_dim - 1) // 2
+            assert proved.symmetries == turns + 1  # and the shift of the free bias
+
+
+def test_which_groups_of_simplexes_are_minima() -> None:
+    eight = UFM(8, 1, 6, 0.01, 0.01)
+    values = [prove_local_minimum(eight, *groups(eight, *sizes)).value for sizes in ((6, 2), (4, 4))]
+    assert values[0].upper < values[1].lower
+    for problem, sizes in ((eight, (5, 3)), (SHARP, (5, 1))):
+        with pytest.raises(ArithmeticError, match="no strict minimum"):
+            prove_local_minimum(problem, *groups(problem, *sizes))
 
 
 @pytest.mark.parametrize("bias_decay", [0.0, 0.01])
