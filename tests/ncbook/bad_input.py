@@ -21,7 +21,7 @@ RETURNED = {
     "sphere.Census", "sphere.Certificate", "sphere.Descent", "sphere.Escape", "sphere.Optimum", "sphere.Point",
     "sphere.Solution", "training.CheckpointError", "training.History",
     "training.LastLayer", "training.Run", "training.State", "training.TrainedLastLayer", "ufm.Census",
-    "sphere.ExactBound", "ufm.ExactCertificate",
+    "sphere.ExactBound", "ufm.ExactCertificate", "ufm.LocalMinimum",
     "ufm.BestMargin", "ufm.Certificate", "ufm.Chain", "ufm.Descent", "ufm.Escape", "ufm.GapBudget", "ufm.Optimum",
     "ufm.Point", "ufm.Solution",
 }  # fmt: skip

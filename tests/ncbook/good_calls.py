@@ -17,6 +17,7 @@ from ncbook import data, etf, figures, metrics, models, shallow, sphere, trainin
 
 FREE = ufm.UFM(3, 2, 4, 0.01, 0.01, 0.01)
 W, H, B = FREE.random_point(0)
+BEST = FREE.optimum()
 ROUND = sphere.SphericalUFM(3, 2, 4, 2.0)
 V, U = ROUND.random_point(0)
 X, Y = shallow.planar_data(3, 4, 10.0)
@@ -108,6 +109,9 @@ def good() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "ufm.best_margin": {"num_classes": 3, "q": 0.1, "nonnegative": False},
         "ufm.certificate": point(tolerance=1e-5, exact=False),
         "ufm.exact_certificate": point(digits=30),
+        "ufm.prove_local_minimum": {
+            "problem": FREE, "W": BEST.W, "H": BEST.H, "b": BEST.b, "nonnegative": False, "digits": 30
+        },
         "ufm.critical_points": {
             "problem": FREE, "starts": 2, "seed": 0, "scale": 1.0, "max_iterations": 5, "tolerance": 1e-10
         },
