@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ncbook import checks, etf
+from ncbook import checks
 from ncbook.metrics.arrays import as_tensor
 from ncbook.metrics.choices import Averaging, Choices, Selection
-from ncbook.metrics.class_moments import MOST_SCORES, Head, SecondRead, Whitener, row_squares
+from ncbook.metrics.class_moments import Head, SecondRead, Whitener, row_squares
+from ncbook.metrics.geometry import cdnv, duality, frame, norm
 
 # Printed only where they say something.
 OCCASIONAL = ("correction", "singletons", "classes", "classes_left_out", "samples_left_out")
@@ -200,24 +201,24 @@ def report(
     moments = read.moments
     counts, K = moments.counts, len(moments.counts)
     centred, mean = moments.centred(between), moments.global_mean(between)
-    frame = _frame(centred, between_map.rank > 0)
+    M = frame(centred, between_map.rank > 0)
     singular = between_map.singular_values[: between_map.rank]
-    nc3, nc3_product = _duality(centred, between_map.rank > 0, weight)
-    W = _frame(weight, bool(weight.any())) if weight is not None else dict.fromkeys(frame)
+    nc3, nc3_product = duality(centred, between_map.rank > 0, weight)
+    W = frame(weight, bool(weight.any())) if weight is not None else dict.fromkeys(M)
     return NeuralCollapseReport(
         **_variability(read, between_map, choices),
-        nc2_means=frame["nc2"],
+        nc2_means=M["nc2"],
         nc2_weight=W["nc2"],
-        equinorm_means=frame["equinorm"],
+        equinorm_means=M["equinorm"],
         equinorm_weight=W["equinorm"],
-        equiangularity_means=frame["equiangularity"],
+        equiangularity_means=M["equiangularity"],
         equiangularity_weight=W["equiangularity"],
-        max_angle_means=frame["max_angle"],
+        max_angle_means=M["max_angle"],
         max_angle_weight=W["max_angle"],
         nc3=nc3,
         nc3_product=nc3_product,
         nc4=_share(read.agreeing, counts, within),
-        bias_collapse=None if weight is None else _norm(weight @ mean + (0 if bias is None else bias)),
+        bias_collapse=None if weight is None else norm(weight @ mean + (0 if bias is None else bias)),
         accuracy=_share(read.right, counts, within),
         nearest_mean_accuracy=_share(read.nearest, counts, within),
         effective_rank=_effective_rank(singular),
@@ -254,71 +255,15 @@ def _variability(read: SecondRead, between_map: Whitener, choices: Choices) -> d
     return {
         "nc1": none if collapsed else read.whitened / len(counts),
         "nc1_trace_quotient": none if collapsed else within_trace / between_trace,
-        "cdnv": none if collapsed else _cdnv(moments.centred("class")[degrees > 0], variances[degrees > 0]),
+        "cdnv": none if collapsed else cdnv(moments.centred("class")[degrees > 0], variances[degrees > 0]),
         "directional_nc1": float(directional),
     }
-
-
-def _cdnv(means: Tensor, variances: Tensor) -> float:
-    """Mean over pairs of classes of the class-distance normalised variance, some hundred rows of pairs at a time."""
-    K, norms = len(means), row_squares(means)
-    if K < 2:
-        return math.nan
-    total = 0.0
-    size = max(16, min(512, MOST_SCORES // K))
-    for start in range(0, K, size):
-        some = means[start : start + size]
-        scale = norms[start : start + size, None] + norms
-        squares = torch.addmm(scale, some, means.T, alpha=-2)
-        # The difference of two close means loses its digits in the product: take it first there.
-        for pairs in (squares < 1e-5 * scale).nonzero().split(4096):
-            i, j = pairs.unbind(1)
-            squares[i, j] = row_squares(some[i] - means[j])
-        index = torch.arange(len(some), device=means.device)
-        squares[index, start + index] = math.inf  # a class is no pair with itself
-        total += float(((variances[start : start + size, None] + variances) / (2 * squares)).sum())
-    return total / (K * (K - 1))
-
-
-def _frame(vectors: Tensor, defined: bool) -> dict[str, float]:
-    """NC2 of a set of vectors (K, d): distance to an ETF, equal norms, equal angles, largest angles."""
-    K = len(vectors)
-    norms = torch.linalg.vector_norm(vectors, dim=1)
-    if not defined:
-        return dict.fromkeys(("nc2", "equinorm", "equiangularity", "max_angle"), math.nan)
-    different = ~torch.eye(K, dtype=torch.bool, device=vectors.device)
-    units = vectors / norms[:, None]  # a zero vector gives nan: its angles are not defined
-    cosines = (units @ units.T)[different]
-    return {
-        "nc2": etf.etf_distance(vectors),
-        "equinorm": float(norms.std(correction=0) / norms.mean()),
-        "equiangularity": float(cosines.std(correction=0)),
-        "max_angle": float((cosines + 1 / (K - 1)).abs().mean()),
-    }
-
-
-def _duality(centred: Tensor, defined: bool, weight: Tensor | None) -> tuple[float | None, float | None]:
-    """NC3 in its two forms."""
-    if weight is None:
-        return None, None
-    if not defined or not bool(weight.any()):
-        return math.nan, math.nan
-    K, product = len(weight), weight @ centred.T
-    target = (torch.eye(K, dtype=weight.dtype, device=weight.device) - 1 / K) / math.sqrt(K - 1)
-    return (
-        _norm(weight / _norm(weight) - centred / _norm(centred)),
-        _norm(product / _norm(product) - target) if bool(product.any()) else math.nan,
-    )
 
 
 def _share(hits: Tensor | None, counts: Tensor, within: Averaging) -> float | None:
     if hits is None:
         return None
     return float(hits.sum() / counts.sum()) if within == "sample" else float((hits / counts).mean())
-
-
-def _norm(tensor: Tensor) -> float:
-    return float(torch.linalg.vector_norm(tensor))
 
 
 def _effective_rank(singular_values: Tensor) -> float:
