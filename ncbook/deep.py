@@ -173,6 +173,7 @@ class DeepUFM:
         Raises:
             ValueError: for vectors that are not (K, r), or for a model with ``relu``.
         """
+        checks.instance("name", name, str)
         checks.tensor("vectors", vectors, "K, r", K=self.num_classes)
         if self.relu:
             raise ValueError("relu must be False for best_scale: the least penalty is that of linear layers")
@@ -192,8 +193,7 @@ class DeepUFM:
 
     def random_start(self, seed: int = 0, scale: float = 1.0) -> tuple[Tensor, ...]:
         """Return Gaussian factors whose entries have standard deviation ``scale / sqrt(feature_dim)``."""
-        checks.integer("seed", seed, minimum=0)
-        checks.number("scale", scale)
+        seed, scale = checks.integer("seed", seed, minimum=0), checks.number("scale", scale)
         g = torch.Generator().manual_seed(seed)
         size = scale / math.sqrt(self.feature_dim)
         return tuple(size * torch.randn(*shape, generator=g, dtype=torch.float64) for shape in self.shapes())
@@ -213,6 +213,8 @@ class DeepUFM:
             ValueError: for a bad start or option.
         """
         checks.integer("max_iterations", max_iterations)
+        checks.integer("seed", seed, minimum=0)
+        checks.number("scale", scale)
         factors = self.random_start(seed, scale) if start is None else self._checked("start", start)
         sizes = [f.numel() for f in factors]
 

@@ -290,8 +290,9 @@ def _found(name: str) -> Callable[..., Any]:
         return getattr(owner, method[0]) if method else owner
     layer = training.LastLayer(FEATURES, Y, torch.zeros(3, 4).double(), torch.zeros(3).double())
     hosts: dict[str, Callable[[], Any]] = {
-        "ImageData": lambda: DATA, "NeuralCollapse": metric, "UFM": lambda: FREE, "SphericalUFM": lambda: ROUND,
-        "Flow": lambda: FLOW, "Limit": lambda: LIMIT, "ShallowReLU": lambda: NET, "FeatureClassifier": network,
+        "ImageData": lambda: DATA, "NeuralCollapse": metric, "UFM": lambda: FREE, "DeepUFM": lambda: DEEP,
+        "SphericalUFM": lambda: ROUND, "Flow": lambda: FLOW,
+        "Limit": lambda: LIMIT, "ShallowReLU": lambda: NET, "FeatureClassifier": network,
         "ETFClassifier": lambda: models.ETFClassifier(3, 4), "UnitFeatures": models.UnitFeatures,
         "NormalisedClassifier": lambda: models.NormalisedClassifier(etf.simplex_etf(3, 4), 2.0),
         "Hardware": lambda: training.Hardware("cpu"), "History": lambda: training.History(({"loss": 1.0},)),

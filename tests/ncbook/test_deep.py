@@ -59,7 +59,7 @@ def test_with_three_factors_random_starts_find_the_orthoplex():
     orthoplex = model.best_scale(shape_vectors("orthoplex", 6))
     etf = model.best_scale(shape_vectors("simplex ETF", 6))
     assert min(e.value for e in ends) == pytest.approx(orthoplex.value, rel=1e-6)
-    assert max(e.value for e in ends) < etf.value
+    assert orthoplex.value < max(e.value for e in ends) <= etf.value * (1 + 1e-9)  # one of the three finds the ETF
     assert max(e.gradient_norm for e in ends) < 1e-7
 
 
