@@ -18,7 +18,7 @@ import nbformat
 ROOT = Path(__file__).resolve().parent.parent
 ADDRESS = re.compile(r"https://[A-Za-z0-9.-]+(/[A-Za-z0-9._-]+){2}")
 SETUP_MARK = "# Set-up: run me first."
-SETUP_CELL = '''\
+SETUP_CELL = """\
 # Set-up: run me first. Does nothing where the book's package is at hand.
 import importlib.util
 
@@ -26,12 +26,13 @@ REPOSITORY = "{address}"
 if importlib.util.find_spec("ncbook") is None:
     if not REPOSITORY:
         raise ModuleNotFoundError(
-            "The package ncbook is not installed, and this copy of the book does "
-            "not say where to get it: its repository is not set. Install it from a "
-            "copy of the book's folder (pip install PATH), or run there: "
-            "make repository URL=..."
+            "The package ncbook is missing, and its repository is not set: get it "
+            "from a copy of the book's folder with: pip install PATH_OF_THE_FOLDER"
         )
-    %pip install --quiet "ncbook @ git+{{REPOSITORY}}"'''
+    %pip install --quiet "ncbook @ git+{{REPOSITORY}}"
+    importlib.invalidate_caches()
+    if importlib.util.find_spec("ncbook") is None:
+        raise ModuleNotFoundError(f"Installing from {{REPOSITORY}} failed: see above")"""
 
 
 def address() -> str:

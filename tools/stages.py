@@ -51,6 +51,7 @@ def small() -> bool:
         return True
     before = dict(os.environ)
     os.environ |= {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "OMP_NUM_THREADS": "4"}
+    os.environ["OMP_WAIT_POLICY"] = "passive"  # more threads than cores: one that waits must not hold a core
     units_ = ("tests/ncbook/models", "tests/ncbook/training/test_loop.py", "tests/ncbook/training/test_device_data.py")
     good = pytest("small", *units_, "tests/ncbook/test_memory.py", "-n", WORKERS, "--dist", "worksteal")
     chapters = sorted(str(p) for n in ("01", "06", "08") for p in ROOT.glob(f"chapters/{n}-*.ipynb"))

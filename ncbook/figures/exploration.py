@@ -1,8 +1,7 @@
-"""One call that is a live widget in a kernel and a kernel-free control in the built page.
+"""A picture under a slider, the same in the built page, on Colab and in a notebook of one's own.
 
-``explore(draw, K=[2, 3, 4])`` draws every choice once. Where a kernel and ipywidgets are at hand the result is a
-widget; in the built book, or anywhere else that shows HTML, it is a native range input over the drawn frames. Both
-are operated by mouse, touch or keyboard, and neither loads anything from outside.
+``explore(draw, K=[2, 3, 4])`` draws every choice once and shows native range inputs over the drawn frames. They need
+no kernel, no widget extension and nothing from outside, and are operated by mouse, touch or keyboard.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MAX_BYTES = 1_000_000  # of one figure's HTML: a page with six of them still opens at once
-WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 def explore(
@@ -85,19 +83,13 @@ class Exploration:
         self._labels = {name: labels.get(name, name) for name in listed}
         self._start = [values.index(start.get(name, values[0])) for name, values in listed.items()]
         self._frames: list[tuple[str, str]] | None = None
-        self._widget: Any = None
 
     def __repr__(self) -> str:
         spans = ", ".join(f"{name}={_show(v[0])}…{_show(v[-1])}" for name, v in self.choices.items())
         return f"Exploration({spans})"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        bundle: dict[str, Any] = {"text/plain": repr(self), "text/html": self.to_html()}
-        if _has_kernel():
-            # Written from model_id by hand: widgets of ipywidgets 7 have no _repr_mimebundle_ of their own.
-            view = {"version_major": 2, "version_minor": 0, "model_id": self.widget().model_id}
-            bundle[WIDGET_VIEW] = view
-        return bundle
+        return {"text/plain": repr(self), "text/html": self.to_html()}
 
     def frames(self) -> list[tuple[str, str]]:
         """Return every frame as ``(data URI, alt text)``, the last parameter varying fastest."""
@@ -149,33 +141,6 @@ class Exploration:
             f"<script>{_SCRIPT.replace('IDENT', ident)}</script></div>"
         )
 
-    def widget(self) -> Any:
-        """Return the live control (ipywidgets 7 or 8), made once."""
-        if self._widget is None:
-            import ipywidgets
-
-            sliders = [
-                ipywidgets.SelectionSlider(
-                    options=[(_show(v), i) for i, v in enumerate(choice)],
-                    value=at,
-                    description=label,
-                    style={"description_width": "initial"},
-                    layout={"width": "95%", "max_width": "560px"},
-                )
-                for label, choice, at in zip(self._labels.values(), self.choices.values(), self._start)
-            ]
-            picture = ipywidgets.HTML()
-
-            def show(_: Any = None) -> None:
-                uri, alt = self.frames()[self._index([s.value for s in sliders])]
-                picture.value = f'<img src="{uri}" alt="{html.escape(alt)}" style="max-width:100%">'
-
-            for slider in sliders:
-                slider.observe(show, names="value")
-            show()
-            self._widget = ipywidgets.VBox([picture, *sliders])
-        return self._widget
-
     def _index(self, at: Sequence[int]) -> int:
         index = 0
         for position, choice in zip(at, self.choices.values()):
@@ -201,15 +166,6 @@ def _pixels(canvas: Any) -> Any:
     import numpy as np
 
     return np.asarray(canvas.buffer_rgba())
-
-
-def _has_kernel() -> bool:
-    try:
-        import ipywidgets  # noqa: F401
-        from IPython import get_ipython
-    except ImportError:
-        return False
-    return getattr(get_ipython(), "kernel", None) is not None
 
 
 def _encode(pictures: list[Image]) -> list[str]:
@@ -245,7 +201,7 @@ _STYLE = (
 
 # Runs as is in the built page and in notebook front ends that show HTML; nothing outside the one element is touched.
 _SCRIPT = """(function(){
-var box=document.getElementById("IDENT");if(!box||box.dataset.ready){return;}box.dataset.ready="1";
+var box=document.querySelector('[id="IDENT"]:not([data-ready])');if(!box){return;}box.dataset.ready="1";
 var data=JSON.parse(box.querySelector('script[type="application/json"]').textContent);
 var img=box.querySelector("img"),sliders=box.querySelectorAll("input"),outs=box.querySelectorAll("output");
 function show(){var index=0;for(var i=0;i<sliders.length;i++){var at=+sliders[i].value;

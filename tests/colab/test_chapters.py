@@ -3,15 +3,22 @@
 Makes ``.venv-colab`` on first use (some minutes and gigabytes), so ``make test-colab`` runs this apart.
 """
 
+import functools
+import http.server
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import threading
 
+import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
 
 from tests.conftest import ROOT
+from tools import repository
 
 ENVIRONMENT = ROOT / ".venv-colab"
 PYTHON = ENVIRONMENT / "bin" / "python"
@@ -48,17 +55,17 @@ def colab(tmp_path_factory):
     run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", dist, ROOT)
     (wheel,) = dist.glob("*.whl")
     run(PYTHON, "-m", "pip", "install", "-q", wheel)
-    return before, versions()
+    return before, versions(), wheel
 
 
 def test_the_stand_in_has_colabs_versions(colab):
     pinned = dict(line.split("==") for line in REQUIREMENTS.read_text().splitlines() if "==" in line)
-    before, _ = colab
+    before, *_ = colab
     assert {name: before.get(name) for name in pinned} == pinned
 
 
 def test_installing_the_package_moves_nothing_that_was_there(colab):
-    before, after = colab
+    before, after, _ = colab
     assert {n: (v, after.get(n)) for n, v in before.items() if after.get(n) != v} == {}
 
 
@@ -78,5 +85,54 @@ def test_chapter_runs_alone_in_an_empty_folder(colab, path, tmp_path):
     executed = json.loads((tmp_path / "executed.ipynb").read_text())
     bundles = [o.get("data", {}) for c in executed["cells"] if c["cell_type"] == "code" for o in c["outputs"]]
     moving = [b for b in bundles if re.search(r"^Exploration\(", "".join(b.get("text/plain", "")))]
-    # Colab's ipywidgets 7 must show the live control, not fall back to text.
-    assert moving and all("application/vnd.jupyter.widget-view+json" in b for b in moving)
+    assert moving and all('type="range"' in "".join(b["text/html"]) for b in moving)
+
+
+@pytest.fixture
+def without_package(colab):
+    """The stand-in without the package, as a reader's Colab is; the wheel is put back afterwards."""
+    run(PYTHON, "-m", "pip", "uninstall", "-q", "-y", "ncbook")
+    yield
+    run(PYTHON, "-m", "pip", "install", "-q", "--no-deps", "--force-reinstall", colab[2])
+
+
+def set_up(tmp_path, address):
+    """Run the set-up cell of a book at ``address`` and one import in the stand-in, as Colab does."""
+    cells = [new_code_cell(repository.setup_cell(address)), new_code_cell("import ncbook; print(ncbook.__file__)")]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "a.ipynb")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    environment["no_proxy"] = "127.0.0.1"
+    return subprocess.run(
+        [str(PYTHON), "-c", RUN, "a.ipynb"], cwd=tmp_path, env=environment, text=True, capture_output=True
+    )
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+def test_the_set_up_cell_installs_the_book_from_its_repository(without_package, tmp_path):
+    book = tmp_path / "book"
+    files = run("git", "-C", ROOT, "ls-files", "-z").split("\0")
+    for name in filter(None, files):
+        if (ROOT / name).is_file():
+            (book / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, book / name)
+    git = ["git", "-C", book, "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    run("git", "init", "-q", book)
+    run(*git, "add", "-A")
+    run(*git, "commit", "-qm", "the book")
+    run(*git, "update-server-info")
+    # Served on this machine: the form of address that a reader's copy has, which is not that of a file.
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=book)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        result = set_up(tmp_path, f"http://127.0.0.1:{server.server_port}/.git")
+        server.shutdown()
+    assert result.returncode == 0, result.stderr[-3000:]
+    said = json.loads((tmp_path / "executed.ipynb").read_text())["cells"][1]["outputs"][0]["text"]
+    assert str(ENVIRONMENT) in "".join(said)
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+def test_the_set_up_cell_stops_where_the_install_fails(without_package, tmp_path):
+    result = set_up(tmp_path, "http://127.0.0.1:9/nowhere.git")
+    assert result.returncode != 0 and "Installing from http://127.0.0.1:9/nowhere.git failed" in result.stderr
+    assert "No module named" not in result.stderr.splitlines()[-1]

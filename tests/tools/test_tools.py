@@ -1,7 +1,10 @@
 """The tools that clean, address and rebuild notebooks."""
 
+import importlib.machinery
 import re
 import shutil
+import sys
+import types
 
 import nbformat
 import pytest
@@ -95,11 +98,26 @@ def test_set_up_cell_without_package_and_address_says_so_and_installs_nothing():
         exec(code, {})
 
 
-def test_set_up_cell_with_an_address_installs_from_it():
+@pytest.mark.parametrize("works", [True, False])
+def test_set_up_cell_with_an_address_installs_from_it_and_stops_where_that_fails(works):
     code = repository.setup_cell("https://github.com/a/b").replace('("ncbook")', '("ncbook_that_is_not_there")')
-    code = re.sub(r"(?m)^(\s*)%pip (.*)$", r"\1calls.append(\2)", code).replace("install --quiet ", "f")
-    calls = []
-    exec(code, {"calls": calls})
+    code = re.sub(r"(?m)^(\s*)%pip (.*)$", r"\1install(\2)", code).replace("install --quiet ", "f")
+    calls, module = [], types.ModuleType("ncbook_that_is_not_there")
+    module.__spec__ = importlib.machinery.ModuleSpec(module.__name__, None)
+
+    def install(what):
+        calls.append(what)
+        if works:
+            sys.modules[module.__name__] = module
+
+    try:
+        if works:
+            exec(code, {"install": install})
+        else:
+            with pytest.raises(ModuleNotFoundError, match=r"Installing from https://github\.com/a/b failed"):
+                exec(code, {"install": install})
+    finally:
+        sys.modules.pop(module.__name__, None)
     assert calls == ["ncbook @ git+https://github.com/a/b"]
 
 

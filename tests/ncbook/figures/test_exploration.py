@@ -5,7 +5,6 @@ import re
 
 import numpy as np
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
 from matplotlib.figure import Figure
 
 from ncbook.figures import exploration, explore, style
@@ -57,34 +56,13 @@ def test_alt_text_cannot_end_the_data_script():
     assert payload(page)["alt"][0].startswith("</script>")
 
 
-def test_without_a_kernel_there_is_html_and_text_but_no_widget():
+def test_it_shows_as_html_and_text_and_needs_no_widget_extension():
     bundle = explore(draw_line, alt="a", slope=[1, 2])._repr_mimebundle_()
     assert set(bundle) == {"text/plain", "text/html"}
 
 
 def test_text_form_is_short_and_stable():
     assert repr(explore(draw_line, alt="a", slope=[0.5, 2.0])) == "Exploration(slope=0.5…2)"
-
-
-def test_live_slider_changes_the_live_picture():
-    shown = explore(draw_line, alt="a", slope=[1, 2, 3])
-    picture, slider = shown.widget().children
-    before = picture.value
-    slider.value = 2
-    assert picture.value != before and shown.frames()[2][0] in picture.value
-
-
-def test_with_a_kernel_the_bundle_names_the_live_widget(monkeypatch):
-    monkeypatch.setattr(exploration, "_has_kernel", lambda: True)
-    shown = explore(draw_line, alt="a", slope=[1, 2])
-    view = shown._repr_mimebundle_()[exploration.WIDGET_VIEW]
-    assert view["model_id"] == shown.widget().model_id
-
-
-def test_a_plain_shell_is_not_taken_for_a_kernel():
-    InteractiveShell.instance()
-    assert not exploration._has_kernel()
-    InteractiveShell.clear_instance()
 
 
 def test_noisy_frames_are_made_to_fit():
