@@ -9,6 +9,7 @@ from ncbook.ufm.enclosures import ExactCertificate, exact_certificate
 from ncbook.ufm.escape import block_eigenvalue, escape_direction
 from ncbook.ufm.formulas import Point
 from ncbook.ufm.gap_budgets import GapBudget, gap_budget, mean_margins
+from ncbook.ufm.local_minima import LocalMinimum, prove_local_minimum
 from ncbook.ufm.margins import BestMargin, best_margin, loss_of_margin
 from ncbook.ufm.model import UFM, Optimum, Solution
 from ncbook.ufm.points import pack, unpack
@@ -26,6 +27,7 @@ __all__ = [
     "Escape",
     "ExactCertificate",
     "GapBudget",
+    "LocalMinimum",
     "Optimum",
     "Point",
     "Solution",
@@ -44,6 +46,7 @@ __all__ = [
     "loss_of_margin",
     "mean_margins",
     "pack",
+    "prove_local_minimum",
     "smallest_curvature",
     "superclass_saddle",
     "unpack",
