@@ -13,10 +13,11 @@ from torch import Tensor
 
 from ncbook import checks
 from ncbook._intervals import round_down, round_up
+from ncbook._landscape import off_class, with_labels
 from ncbook.ufm.enclosures import exact_certificate
 from ncbook.ufm.formulas import objective
 from ncbook.ufm.model import UFM
-from ncbook.ufm.multipliers import best_bias, off_class, with_labels
+from ncbook.ufm.multipliers import best_bias
 from ncbook.ufm.points import prepare
 
 _U = 2.0**-53  # unit round-off of float64: the relative error of one rounded operation

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from ncbook._intervals import Enclosure, enclose, flint, is_positive_definite, precision, rational
+from ncbook._landscape import off_class, with_labels
 from ncbook.ufm.model import UFM
-from ncbook.ufm.multipliers import best_bias, off_class, with_labels
+from ncbook.ufm.multipliers import best_bias
 from ncbook.ufm.points import Point, prepare
 
 

@@ -86,9 +86,8 @@ class UFM:
             sizes = checks.integer("samples_per_class", sizes)
         object.__setattr__(self, "samples_per_class", sizes)
         checks.integer("feature_dim", self.feature_dim)
-        checks.number("weight_decay", self.weight_decay)
-        checks.number("feature_decay", self.feature_decay)
-        checks.number("bias_decay", self.bias_decay)
+        for name in ("weight_decay", "feature_decay", "bias_decay"):
+            checks.number(name, getattr(self, name))
 
     @property
     def class_sizes(self) -> tuple[int, ...]:
@@ -180,7 +179,7 @@ class UFM:
 
         Source: chapter 3.
         """
-        self._need_decay("lower_bound")
+        need_decay(self, "lower_bound")
         return best_margin(self.num_classes, self.q, nonnegative=nonnegative).value
 
     def optimum(self, *, nonnegative: bool = False, generator: torch.Generator | None = None) -> Optimum:
@@ -209,7 +208,7 @@ class UFM:
         Source: derived and proved in chapter 3 (Zhu et al. 2021 show the ETF; the value is worked out there).
         """
         K, d = self.num_classes, self.feature_dim
-        self._need_decay("optimum")
+        need_decay(self, "optimum")
         checks.flag("nonnegative", nonnegative)
         least, name = (K, "an orthogonal frame") if nonnegative else (K - 1, "a simplex ETF")
         if d < least:
@@ -269,7 +268,7 @@ class UFM:
 
         Source: scipy's L-BFGS-B (Byrd, Lu, Nocedal and Zhu 1995), in float64.
         """
-        self._need_decay("solve")
+        need_decay(self, "solve")
         checks.integer("max_iterations", max_iterations)
         checks.flag("nonnegative", nonnegative)
         checks.integer("seed", seed, minimum=0)
@@ -321,10 +320,12 @@ class UFM:
         norm = float(np.linalg.norm(_projected(slope, x, low)))
         return Solution(point, float(result.fun), tuple(history), norm)
 
-    def _need_decay(self, caller: str) -> None:
-        for name in ("weight_decay", "feature_decay"):
-            if getattr(self, name) == 0:
-                raise ValueError(f"{name} must be > 0 for {caller}: without it the minimum is not attained, got 0")
+
+def need_decay(problem: UFM, caller: str = "this") -> None:
+    """Raise ``ValueError`` unless ``weight_decay`` and ``feature_decay`` are positive."""
+    for name in ("weight_decay", "feature_decay"):
+        if getattr(problem, name) == 0:
+            raise ValueError(f"{name} must be > 0 for {caller}: without it the minimum is not attained, got 0")
 
 
 def _projected(gradient: np.ndarray, x: np.ndarray, low: np.ndarray) -> np.ndarray:

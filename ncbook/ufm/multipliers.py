@@ -11,10 +11,8 @@ import math
 import torch
 from torch import Tensor
 
-from ncbook._landscape import off_class, with_labels
+from ncbook._landscape import off_class
 from ncbook.ufm.model import UFM
-
-__all__ = ["best_bias", "off_class", "with_labels"]
 
 
 def best_bias(problem: UFM, logits: Tensor, start: Tensor) -> Tensor:

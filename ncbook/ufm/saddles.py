@@ -16,8 +16,7 @@ from torch import Tensor
 
 from ncbook import checks
 from ncbook.ufm.formulas import Point, gradient
-from ncbook.ufm.model import UFM
-from ncbook.ufm.points import decaying
+from ncbook.ufm.model import UFM, need_decay
 
 
 def superclass_saddle(problem: UFM, groups: Iterable[Iterable[int]], *, seed: int = 0) -> Point:
@@ -42,7 +41,7 @@ def superclass_saddle(problem: UFM, groups: Iterable[Iterable[int]], *, seed: in
 
     Source: symmetric criticality (chapter 5).
     """
-    decaying(problem)
+    need_decay(checks.instance("problem", problem, UFM))
     checks.integer("seed", seed, minimum=0)
     parts = _partition(problem.num_classes, groups)
     if not problem.collapses:
