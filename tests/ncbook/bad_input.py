@@ -16,8 +16,8 @@ HUGE = 10**30
 NAN, INF = float("nan"), float("inf")
 # What functions return: readers are not asked to build one.
 RETURNED = {
-    "data.DataUnavailable", "memory.LayerBytes", "memory.MemoryLedger", "metrics.ClassTable",
-    "metrics.NeuralCollapseReport",
+    "data.DataUnavailable", "memory.LayerBytes", "memory.MemoryLedger", "metrics.Baselines", "metrics.ClassTable",
+    "metrics.NeuralCollapseReport", "metrics.UnseenReport",
     "shallow.Collapse", "shallow.Flow", "shallow.Limit", "shallow.Separability", "shallow.Violations",
     "sphere.Escape", "sphere.SphereCertificate", "sphere.SphereCriticalPoint", "sphere.SphericalOptimum",
     "sphere.SphericalPath", "sphere.SphericalSolution", "training.CheckpointError", "training.History",
@@ -25,8 +25,11 @@ RETURNED = {
     "sphere.ExactBound", "ufm.ExactCertificate",
     "ufm.Certificate", "ufm.Chain", "ufm.Descent", "ufm.Escape", "ufm.GapBudget", "ufm.Optimum", "ufm.Solution",
 }  # fmt: skip
-# A command speaks to a shell and is tested with what a shell can say; ``forward`` hands all it gets to ``update``.
-ELSEWHERE = {"metrics.main", "metrics.NeuralCollapse.forward"}
+# A command speaks to a shell and is tested with what a shell can say; ``forward`` hands all it gets to ``update``;
+# a callback needs a library that may not be there.
+ELSEWHERE = {
+    "metrics.main", "metrics.NeuralCollapse.forward", "metrics.lightning_callback", "metrics.trainer_callback"
+}  # fmt: skip
 # Arguments that a zero, a minus sign, any text or any shape suits, whatever the function or in the one named.
 ZERO = {"seed", "bias_decay", "epochs", "momentum", "noise", "weight_decay", "feature_decay", "sample", "fraction",
         "tolerance", "index", "max_iterations", "iterations", "steps", "test_samples", "correction",
