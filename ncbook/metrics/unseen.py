@@ -127,7 +127,7 @@ def few_shot_accuracy(
 
     Source: Galanti, György and Hutter (2022), the nearest-class-centre classifier of new classes.
     """
-    features = feature_matrix(features).double()
+    features = checks.tensor("features", feature_matrix(features), "N, d").double()
     labels = checks.labels("labels", label_vector("labels", labels, len(features))).to(features.device)
     checks.integer("shots", shots)
     checks.integer("episodes", episodes, minimum=2)

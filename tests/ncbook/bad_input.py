@@ -33,10 +33,10 @@ ELSEWHERE = {
 # Arguments that a zero, a minus sign, any text or any shape suits, whatever the function or in the one named.
 ZERO = {"seed", "bias_decay", "epochs", "momentum", "noise", "weight_decay", "feature_decay", "sample", "fraction",
         "tolerance", "index", "max_iterations", "iterations", "steps", "test_samples", "correction",
-        "singular_value", "keep_bytes", "ufm.UFM.random_point.scale", "ufm.UFM.solve.scale",
+        "singular_value", "keep_bytes", "shuffles", "ufm.UFM.random_point.scale", "ufm.UFM.solve.scale",
         "shallow.planar_data.spread"}  # fmt: skip
 SIGNED = {"time", "index", "log_time", "ignore_index"}
-FREE_TEXT = {"root", "folder", "alt", "command", "data.ImageData.name"}
+FREE_TEXT = {"prefix", "root", "folder", "alt", "command", "data.ImageData.name"}
 ANY_SHAPE = {"ufm.loss_of_margin.margin"}
 
 
