@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 from assignments import author, leaks
-from assignments.release import ReleaseError, read_secret, release, seed
+from assignments.release import ReleaseError, masters, read_secret, release, seed
 
 DRAFT = '''# %% [config] hw0
 
@@ -154,6 +154,11 @@ def test_only_the_master_and_the_seeds_are_not_left_behind(released: Path) -> No
     assert sorted(p.name for p in released.iterdir()) == [
         "autograder", "hw0-gradescope.zip", "hw0-student.zip", "stamp", "student",
     ]  # fmt: skip
+
+
+def test_masters_may_lie_in_a_private_folder(tmp_path: Path) -> None:
+    master = write_master(tmp_path)
+    assert masters(tmp_path) == {"hw0": master} and "hw0" not in masters()
 
 
 def test_unchanged_master_is_not_released_again(released: Path, tmp_path: Path) -> None:
