@@ -41,7 +41,7 @@ def colours(legend: Legend) -> dict[str, str]:
 
 def rows(ax: Axes) -> dict[str, float]:
     """The names beside the vertical axis, with their places."""
-    return dict(zip((text.get_text() for text in ax.get_yticklabels()), ax.get_yticks().tolist()))
+    return dict(zip((text.get_text() for text in ax.get_yticklabels()), map(float, ax.get_yticks())))
 
 
 def axes_said(ax: Axes) -> tuple[str, str, str]:
