@@ -1,5 +1,6 @@
 """What a drawing carries, as its reader takes it: which series, under which name, with which values."""
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
@@ -61,3 +62,8 @@ def arrows(ax: Axes) -> list[tuple[str, tuple[float, float], tuple[float, float]
         for a in ax.texts
         if getattr(a, "arrow_patch", None) is not None
     ]
+
+
+def pixels(ax: Axes) -> np.ndarray:
+    """The values of the picture in the axes, unmasked."""
+    return np.asarray(ax.images[0].get_array())

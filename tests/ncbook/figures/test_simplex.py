@@ -9,7 +9,7 @@ from pytest import approx
 from ncbook import etf
 from ncbook.figures import simplex as drawings
 from ncbook.figures.style import COLORS, GREY
-from tests.ncbook.figures.artists import arrows, axes_said, colour, marks, named, points, written
+from tests.ncbook.figures.artists import arrows, axes_said, colour, marks, named, pixels, points, written
 
 
 @pytest.mark.parametrize("angle", [-60.0, 0.0, 17.0])
@@ -60,7 +60,7 @@ def test_frame_and_cosines_puts_each_vector_and_each_cosine_in_its_place():
         assert float(place @ W[k].float() / place.norm()) == approx(1, abs=1e-6) and shade == COLORS[k].upper()
     cells = {tuple(t.get_position())[::-1]: t.get_text() for t in right.texts}
     assert cells == {(i, j): f"{float(W[i] @ W[j]) + 0.0:.2f}" for i in range(3) for j in range(3)}
-    assert right.images[0].get_array() == approx((W @ W.T).numpy(), abs=5e-3)
+    assert pixels(right) == approx((W @ W.T).numpy(), abs=5e-3)
     assert (left.get_title(), right.get_title()) == ("3 vectors, in the plane", "cosines")
     assert right.images[0].cmap.name == "RdBu_r" and right.images[0].get_clim() == (-1, 1)  # red is positive
 
