@@ -281,7 +281,7 @@ def good() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "figures.Exploration": {
             "draw": draw, "alt": "A", "labels": {"K": "K"}, "start": {"K": 1}, "choices": {"K": [1]}
         },
-        **{f"figures.Exploration.{m}": {} for m in ("frames", "to_html")},
+        "figures.Exploration.to_html": {},
         "figures.live": live,
         "figures.LiveExperiment": {**live, "parameters": {}},
         "figures.LiveExperiment.to_html": {},
