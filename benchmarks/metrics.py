@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import json
 import platform
 import resource
 import sys
@@ -25,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ncbook.experiments import provenance
+from ncbook.experiments import provenance, write_record
 from ncbook.metrics import NeuralCollapse, neural_collapse
 
 
@@ -186,10 +185,10 @@ def main() -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"\npeak memory of the process: {peak:.2f} GB")
     if given.out:
-        origin = provenance("python benchmarks/metrics.py " + " ".join(sys.argv[1:]), given.device)
-        record = {"provenance": origin | {"data": "random normal features, seed 0, made in this script"}}
-        record |= {"threads": given.threads, "load": load, "clock": clock}
-        given.out.write_text(json.dumps(record | {"problems": results}, indent=2) + "\n")
+        about = {"data": "random normal features, seed 0, made in this script"}
+        origin = provenance("python benchmarks/metrics.py " + " ".join(sys.argv[1:]), given.device, **about)
+        record = {"provenance": origin, "threads": given.threads, "load": load, "clock": clock, "problems": results}
+        write_record(given.out, record)
 
 
 if __name__ == "__main__":
