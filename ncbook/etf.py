@@ -106,7 +106,12 @@ def etf_distance(weight: Tensor) -> float:
     scale = W.abs().max()
     if scale == 0:
         raise ValueError("weight must not be all zero: its direction is undefined")
-    gram = (W / scale) @ (W / scale).T
+    W = W / scale
+    if W.shape[1] + 1 < K:
+        # No ETF is near, so ||A - B||^2 = 2 - 2 <A, B> of unit matrices keeps its digits, and needs nothing K x K.
+        overlap = (W.square().sum() - W.sum(0).square().sum() / K) / torch.linalg.matrix_norm(W.T @ W)
+        return math.sqrt(2 - 2 * float(overlap) / math.sqrt(K - 1))
+    gram = W @ W.T
     target = (torch.eye(K, dtype=W.dtype, device=W.device) - 1 / K) / math.sqrt(K - 1)
     return float(torch.linalg.matrix_norm(gram / torch.linalg.matrix_norm(gram) - target))
 

@@ -8,6 +8,7 @@
 from typing import TYPE_CHECKING
 
 from ncbook._lazy import lazily
+from ncbook.metrics.class_table import ClassTable
 from ncbook.metrics.in_memory import neural_collapse
 from ncbook.metrics.network import find_classifier, measure
 from ncbook.metrics.reports import NeuralCollapseReport
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ncbook.metrics.stream import NeuralCollapse
 
 __all__ = [
+    "ClassTable",
     "NeuralCollapse",
     "NeuralCollapseReport",
     "find_classifier",

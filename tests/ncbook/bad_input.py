@@ -16,7 +16,8 @@ HUGE = 10**30
 NAN, INF = float("nan"), float("inf")
 # What functions return: readers are not asked to build one.
 RETURNED = {
-    "data.DataUnavailable", "memory.LayerBytes", "memory.MemoryLedger", "metrics.NeuralCollapseReport",
+    "data.DataUnavailable", "memory.LayerBytes", "memory.MemoryLedger", "metrics.ClassTable",
+    "metrics.NeuralCollapseReport",
     "shallow.Collapse", "shallow.Flow", "shallow.Limit", "shallow.Separability", "shallow.Violations",
     "sphere.Census", "sphere.Certificate", "sphere.Descent", "sphere.Escape", "sphere.Optimum", "sphere.Point",
     "sphere.Solution", "training.CheckpointError", "training.History",
