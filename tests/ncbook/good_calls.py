@@ -13,8 +13,9 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
-from ncbook import data, etf, figures, metrics, models, shallow, sphere, training, ufm
+from ncbook import data, deep, etf, figures, metrics, models, shallow, sphere, training, ufm
 
+DEEP = deep.DeepUFM(3, 2, 4, 0.01, 3)
 FREE = ufm.UFM(3, 2, 4, 0.01, 0.01, 0.01)
 W, H, B = FREE.random_point(0)
 BEST = FREE.optimum()
@@ -134,6 +135,21 @@ def good() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "ufm.smallest_curvature": point(tolerance=1e-10, seed=0, max_iterations=500),
         "ufm.superclass_saddle": {"problem": FREE, "groups": [[0, 1], [2]], "seed": 0},
         "ufm.unpack": {"problem": FREE, "x": torch.from_numpy(ufm.pack((W, H, B)))},
+        "deep.DeepUFM": {
+            "num_classes": 3, "samples_per_class": 2, "feature_dim": 4, "decay": 0.01, "layers": 3,
+            "loss": "cross-entropy", "relu": False,
+        },
+        **{f"deep.DeepUFM.{m}": {"factors": DEEP.random_start(0)} for m in ("activations", "objective")},
+        **{
+            f"deep.DeepUFM.{m}": {"logits": torch.ones(6, 3).double()}
+            for m in ("fit", "least_penalty", "balanced_factors")
+        },
+        "deep.DeepUFM.best_scale": {"vectors": tall, "name": "given"},
+        "deep.DeepUFM.random_start": {"seed": 0, "scale": 1.0},
+        "deep.DeepUFM.shapes": {},
+        "deep.DeepUFM.solve": {"seed": 0, "start": DEEP.random_start(0), "scale": 1.0, "max_iterations": 3},
+        "deep.jump": {"layers": 3, "samples_per_class": 2, "num_samples": 6},
+        "deep.shape_vectors": {"name": "circle", "num_classes": 4},
         "sphere.SphericalUFM": {"num_classes": 3, "samples_per_class": 2, "feature_dim": 4, "temperature": 2.0},
         **{
             f"sphere.SphericalUFM.{m}": {"W": V, "H": U}
@@ -274,8 +290,9 @@ def _found(name: str) -> Callable[..., Any]:
         return getattr(owner, method[0]) if method else owner
     layer = training.LastLayer(FEATURES, Y, torch.zeros(3, 4).double(), torch.zeros(3).double())
     hosts: dict[str, Callable[[], Any]] = {
-        "ImageData": lambda: DATA, "NeuralCollapse": metric, "UFM": lambda: FREE, "SphericalUFM": lambda: ROUND,
-        "Flow": lambda: FLOW, "Limit": lambda: LIMIT, "ShallowReLU": lambda: NET, "FeatureClassifier": network,
+        "ImageData": lambda: DATA, "NeuralCollapse": metric, "UFM": lambda: FREE, "DeepUFM": lambda: DEEP,
+        "SphericalUFM": lambda: ROUND, "Flow": lambda: FLOW,
+        "Limit": lambda: LIMIT, "ShallowReLU": lambda: NET, "FeatureClassifier": network,
         "ETFClassifier": lambda: models.ETFClassifier(3, 4), "UnitFeatures": models.UnitFeatures,
         "NormalisedClassifier": lambda: models.NormalisedClassifier(etf.simplex_etf(3, 4), 2.0),
         "Hardware": lambda: training.Hardware("cpu"), "History": lambda: training.History(({"loss": 1.0},)),
