@@ -10,6 +10,8 @@ import pytest
 
 from ncbook import _intervals as intervals
 from ncbook import _shapes as shapes
+from ncbook import deep
+from ncbook.deep import DeepUFM
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,24 @@ def test_the_value_shrinks_with_the_digits() -> None:
 def test_where_nothing_pays_nothing_is_proved() -> None:
     with pytest.raises(ArithmeticError, match="better than zero"):
         exact_best_scale(replace(TEN, decay=1.0, layers=3), "circle")
+
+
+def test_floating_point_agrees() -> None:
+    for layers in (2, 3, 8):
+        problem = DeepUFM(10, 1, 10, 1e-3, layers)
+        for name, proved in best(layers).items():
+            assert deep.exact_best_scale(problem, name) == proved
+            found = problem.best_scale(deep.shape_vectors(name, 10), name)
+            assert abs(found.value - float(proved.value.lower)) < 1e-14
+            assert abs(found.scale / float(proved.scale.lower) - 1) < 1e-6
+
+
+def test_what_cannot_be_asked_is_refused() -> None:
+    for wrong in (DeepUFM(4, 1, 4, 1e-3, 3, relu=True), DeepUFM(4, 1, 4, 1e-3, 3, loss="squared error")):
+        with pytest.raises(ValueError, match="problem must have linear layers"):
+            deep.exact_best_scale(wrong, "circle")
+    with pytest.raises(ValueError, match="name must not be an orthoplex"):
+        deep.exact_best_scale(DeepUFM(5, 1, 5, 1e-3, 3), "orthoplex")
 
 
 def test_the_slopes_are_those_of_the_curve() -> None:
