@@ -158,6 +158,7 @@ def good() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "deep.DeepUFM.random_start": {"seed": 0, "scale": 1.0},
         "deep.DeepUFM.shapes": {},
         "deep.DeepUFM.solve": {"seed": 0, "start": DEEP.random_start(0), "scale": 1.0, "max_iterations": 3},
+        "deep.exact_best_scale": {"problem": DEEP, "name": "circle", "digits": 30},
         "deep.jump": {"layers": 3, "samples_per_class": 2, "num_samples": 6},
         "deep.shape_vectors": {"name": "circle", "num_classes": 4},
         "sphere.SphericalUFM": {"num_classes": 3, "samples_per_class": 2, "feature_dim": 4, "temperature": 2.0},
