@@ -16,8 +16,9 @@ HUGE = 10**30
 NAN, INF = float("nan"), float("inf")
 # What functions return: readers are not asked to build one.
 RETURNED = {
-    "data.DataUnavailable", "deep.DeepSolution", "deep.ShapeOptimum", "memory.LayerBytes", "memory.MemoryLedger",
-    "metrics.Baselines", "metrics.ClassTable", "metrics.NeuralCollapseReport", "metrics.UnseenReport",
+    "codes.Code", "data.DataUnavailable", "deep.DeepSolution", "deep.ShapeOptimum", "memory.LayerBytes",
+    "memory.MemoryLedger", "metrics.Baselines", "metrics.ClassTable", "metrics.NeuralCollapseReport",
+    "metrics.UnseenReport",
     "shallow.Collapse", "shallow.Flow", "shallow.Limit", "shallow.Separability", "shallow.Violations",
     "sphere.Census", "sphere.Certificate", "sphere.Descent", "sphere.Escape", "sphere.Optimum", "sphere.Point",
     "sphere.Solution", "training.CheckpointError", "training.History",

@@ -69,6 +69,9 @@ def good() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         **{f"etf.{f}": {"num_classes": 3, "feature_dim": 2} for f in ("welch_bound", "simplex_bound")},
         "etf.align": {"weight": tall, "target": tall},
         "etf.best_packing": {"num_classes": 3, "feature_dim": 2, "lines": False, "restarts": 1, "seed": 0},
+        "codes.best_code": {"num_classes": 7, "feature_dim": 3, "restarts": 1, "seed": 0},
+        "codes.best_features": {"weight": tall},
+        "codes.icosahedron": {},
         "data.load": {
             "source": "digits", "classes": [0, 1], "samples_per_class": 2, "image_size": None, "root": None,
             "download": False, "seed": 0,
