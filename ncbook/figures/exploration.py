@@ -176,6 +176,7 @@ def _encode(pictures: Sequence[Image], start: int) -> tuple[str, list[list[Any] 
         top += picture.height // 2
     palette = sheet.quantize(COLORS, Image.Quantize.MEDIANCUT)
     few = [_in_palette(picture, palette) for picture in pictures]
+    frames: list[list[Any] | None]
     total = 0
     for scale, options in ((None, {"lossless": True}), (1.0, {"quality": 82}), (0.75, {"quality": 78})):
         if scale is None:
