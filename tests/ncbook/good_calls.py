@@ -69,6 +69,9 @@ def good() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         **{f"etf.{f}": {"num_classes": 3, "feature_dim": 2} for f in ("welch_bound", "simplex_bound")},
         "etf.align": {"weight": tall, "target": tall},
         "etf.best_packing": {"num_classes": 3, "feature_dim": 2, "lines": False, "restarts": 1, "seed": 0},
+        "codes.best_code": {"num_classes": 7, "feature_dim": 3, "restarts": 1, "seed": 0},
+        "codes.best_features": {"weight": tall},
+        "codes.icosahedron": {},
         "data.load": {
             "source": "digits", "classes": [0, 1], "samples_per_class": 2, "image_size": None, "root": None,
             "download": False, "seed": 0,
@@ -86,6 +89,9 @@ def good() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "metrics.NeuralCollapse.update": {"features": FEATURES, "labels": LABELS, "logits": torch.zeros(12, 3)},
         "metrics.NeuralCollapse.compute": {"weight": tall, "bias": torch.zeros(3).double()},
         "metrics.NeuralCollapseReport.as_dict": {},
+        "metrics.NeuralCollapseReport.as_scalars": {"prefix": ""},
+        **{f"metrics.{name}.as_dict": {} for name in ("Baselines", "ClassTable", "UnseenReport")},
+        "metrics.ClassTable.rows": {},
         "metrics.find_classifier": {"model": network(), "run": lambda model: model(IMAGES)},
         "metrics.measure": {
             "model": network(), "loader": [(IMAGES, Y)], "classifier": None, "layers": ["backbone"],
@@ -95,8 +101,15 @@ def good() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         },
         "metrics.neural_collapse": {
             "features": FEATURES, "labels": LABELS, "weight": tall, "bias": torch.zeros(3).double(),
-            "within": "sample", "between": "class", **choices,
+            "within": "sample", "between": "class", "shuffles": 1, "seed": 0, **choices,
         },
+        "metrics.unseen_collapse": {
+            "features": FEATURES, "labels": LABELS, "class_means": tall, "weight": tall, "bias": torch.zeros(3).double()
+        },
+        "metrics.few_shot_accuracy": {"features": FEATURES, "labels": LABELS, "shots": 1, "episodes": 2, "seed": 0},
+        "metrics.out_of_distribution_cosine": {"class_means": tall, "features": FEATURES},
+        "metrics.variability_collapse_index": {"features": FEATURES, "labels": LABELS},
+        "metrics.NeuralCollapse.plot": {"val": None, "ax": None},
         "ufm.UFM": {
             "num_classes": 3, "samples_per_class": 2, "feature_dim": 4, "weight_decay": 0.01, "feature_decay": 0.01,
             "bias_decay": 0.01,
@@ -272,7 +285,7 @@ def good() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "figures.Exploration": {
             "draw": draw, "alt": "A", "labels": {"K": "K"}, "start": {"K": 1}, "choices": {"K": [1]}
         },
-        **{f"figures.Exploration.{m}": {} for m in ("frames", "to_html")},
+        "figures.Exploration.to_html": {},
         "figures.live": live,
         "figures.LiveExperiment": {**live, "parameters": {}},
         "figures.LiveExperiment.to_html": {},
@@ -298,7 +311,9 @@ def _found(name: str) -> Callable[..., Any]:
         "NormalisedClassifier": lambda: models.NormalisedClassifier(etf.simplex_etf(3, 4), 2.0),
         "Hardware": lambda: training.Hardware("cpu"), "History": lambda: training.History(({"loss": 1.0},)),
         "NeuralCollapseReport": lambda: metrics.neural_collapse(FEATURES, Y), "LastLayer": lambda: layer,
-        "Recipe": lambda: RECIPE,
+        "Recipe": lambda: RECIPE, "UnseenReport": lambda: metrics.unseen_collapse(FEATURES, Y, FEATURES[:3]),
+        "Baselines": lambda: metrics.neural_collapse(FEATURES, Y, shuffles=1).baselines,
+        "ClassTable": lambda: metrics.neural_collapse(FEATURES, Y).per_class,
         "Exploration": lambda: figures.explore(draw, alt="A", K=[1]),
         "LiveExperiment": lambda: figures.live("simplex", alt="A", still=lambda: draw(1)),
     }  # fmt: skip
