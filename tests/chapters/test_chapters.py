@@ -18,7 +18,7 @@ VERDICTS = {
     "01-neural-collapse": 0.77,
     "02-simplex-etf": 0.1,
     "03-unconstrained-features": 0.43,
-    "04-why-the-etf-is-optimal": 0.46,
+    "04-why-the-etf-is-optimal": 0.42,
     "05-no-bad-valleys": 0.42,
     "06-normalised-features": 0.58,
     "07-gradient-flow-on-shallow-networks": 0.38,
