@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import json
 import platform
 import resource
 import statistics
@@ -27,7 +26,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ncbook.experiments import provenance
+from ncbook.experiments import provenance, write_record
 from ncbook.metrics import NeuralCollapse, neural_collapse
 
 
@@ -259,12 +258,12 @@ def main() -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"\npeak memory of the process: {peak:.2f} GB")
     if given.out:
-        origin = provenance("python benchmarks/metrics.py " + " ".join(sys.argv[1:]), given.device)
-        record = {"provenance": origin | {"data": "random normal features, seed 0, made in this script"}}
+        about = {"data": "random normal features, seed 0, made in this script"}
+        origin = provenance("python benchmarks/metrics.py " + " ".join(sys.argv[1:]), given.device, **about)
+        record = {"provenance": origin, "threads": given.threads, "load": load, "clock": clock, "problems": results}
         if given.peer:
-            record |= {"peer": {"address": PEER, "commit": PEER_COMMIT}}
-        record |= {"threads": given.threads, "load": load, "clock": clock}
-        given.out.write_text(json.dumps(record | {"problems": results}, indent=2) + "\n")
+            record["peer"] = {"address": PEER, "commit": PEER_COMMIT}
+        write_record(given.out, record)
 
 
 if __name__ == "__main__":

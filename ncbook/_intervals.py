@@ -1,7 +1,7 @@
 """Numbers without rounding: enclosures of real numbers, and the definiteness of a matrix, in Arb's ball arithmetic.
 
 A float64 is taken as the exact fraction it is. Every result is an interval that provably holds the real number, and
-shrinks as ``digits`` grows. Needs ``python-flint`` (``pip install "ncbook[exact]"``), loaded on first use.
+shrinks as ``digits`` grows. ``python-flint`` is loaded on first use.
 
 Source: Johansson (2017), "Arb: efficient arbitrary-precision midpoint-radius interval arithmetic".
 """

@@ -52,7 +52,7 @@ def simplex_etf(
         checks.instance("generator", generator, torch.Generator)
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
         raise ValueError(f"dtype must be a floating dtype, got {dtype}")
-    place = _device(device)
+    place = torch.device("cpu") if device is None else checks.device("device", device)
     axes = torch.eye(d, K - 1, dtype=torch.float64) if generator is None else _haar(d, K - 1, generator)
     frame = math.sqrt(K / (K - 1)) * helmert(K) @ axes.T
     return frame.to(device=place, dtype=dtype)
@@ -288,16 +288,6 @@ def _spread(start: np.ndarray, lines: bool) -> Tensor:
         options={"maxiter": 300, "ftol": 1e-14},
     )  # fmt: skip
     return torch.nn.functional.normalize(torch.from_numpy(result.x[:-1].reshape(K, d)), dim=1)
-
-
-def _device(device: torch.device | str | None) -> torch.device:
-    if device is None:
-        return torch.device("cpu")
-    checks.instance("device", device, str, torch.device)
-    try:
-        return torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(f"device must be one that torch knows, got {device!r}") from error
 
 
 def _off_diagonal(matrix: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from matplotlib.patches import FancyBboxPatch
 from torch import Tensor
 
 from ncbook.figures.style import COLORS, GREY, SEQUENTIAL, house_style, new
-from ncbook.ufm import UFM, GapBudget
+from ncbook.ufm import UFM, GapBudget, best_margin
 
 MARKERS = ("o", "s", "^")
 # What a reader calls each piece of `GapBudget`, in the order of the proof.
@@ -63,10 +63,8 @@ def _box(ax: Axes, x: float, y: float, label: str, color: str, style: str) -> No
 def price_of_margin(K: int, Kq: float, *, top: float = 8.0) -> Figure:
     """Draw loss plus price as a function of the margin, with its minimum, for K classes at K q."""
     s = np.linspace(0, top, 200)
-    slope = (K - 1) * Kq / K
     loss = np.log1p((K - 1) * np.exp(-s))
-    best = max(0.0, math.log(max(K / Kq - (K - 1), 1e-300)))
-    value = math.log1p((K - 1) * math.exp(-best)) + slope * best
+    value, best, slope = best_margin(K, Kq / K)
     fig, ax = new(5.8, 3.7)
     ax.plot(s, loss, "--", color=COLORS[0], linewidth=1.6, label="cross-entropy")
     ax.plot(s, slope * s, ":", color=COLORS[1], linewidth=1.8, label="price $(K-1)\\,q\\,s$")
@@ -84,7 +82,7 @@ def phase_plane(K: int, n: int) -> Figure:
     """Draw the optimal margin over both decays on logarithmic axes, with the threshold beyond which all is zero."""
     x = np.linspace(-5, 1, 121)
     q = np.sqrt(n * 10.0 ** (x[None, :] + x[:, None]))
-    margin = np.where(K * q < 1, np.log(np.maximum(1 / q - (K - 1), 1.0)), np.nan)
+    margin = np.vectorize(lambda q: best_margin(K, q).margin or np.nan)(q)
     fig, ax = new(4.8, 3.9)
     filled = ax.contourf(x, x, margin, levels=np.arange(0, 13, 1), cmap=SEQUENTIAL, extend="max")
     fig.colorbar(filled, ax=ax, label="margin $s$", ticks=range(0, 13, 2))

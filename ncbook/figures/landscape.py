@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ncbook.figures import style as figures
-from ncbook.ufm import Chain
+from ncbook.ufm import Chain, best_margin
 
 LINKS = (
     "objective",
@@ -88,8 +88,7 @@ def margin_problem(num_classes: int, q: float) -> Figure:
     ax.plot(m, loss, "--", color=BLUE, label="cross-entropy at margin m")
     ax.plot(m, price, "-.", color=ORANGE, label="least decay for margin m")
     ax.plot(m, loss + price, color="black", label="sum")
-    s = math.log(1 / q - (K - 1)) if K * q < 1 else 0.0
-    value = math.log1p((K - 1) * math.exp(-s)) + q * (K - 1) * s
+    value, s, _ = best_margin(K, q)
     ax.plot(s, value, "o", color=GREEN, markersize=9)
     ax.annotate(f"s = {s:.2f}", (s, value), xytext=(0, 12), textcoords="offset points", ha="center", color=GREEN)
     ax.axhline(math.log(K), color=figures.GREY, linestyle=":", linewidth=1.2)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ncbook.figures.style import COLORS, GREY, house_style, new
-from ncbook.sphere import SphereCriticalPoint, SphericalPath, SphericalUFM, geodesic, project, retract
+from ncbook.sphere import Census, Descent, SphericalUFM, geodesic, project, retract
 
 BLUE, ORANGE, GREEN = COLORS[:3]
 
@@ -90,7 +90,7 @@ def retraction(step: float) -> Figure:
 
 
 @house_style
-def paths(problem: SphericalUFM, path: SphericalPath) -> Figure:
+def paths(problem: SphericalUFM, path: Descent) -> Figure:
     """Draw a descent on the circle (time runs outwards) or on the 2-sphere; solid rows of W, thin features."""
     gap = float(path.values[-1]) - problem.lower_bound()
     title = f"loss {float(path.values[0]):.2f} → {float(path.values[-1]):.3g}, above the bound by {gap:.0e}"
@@ -100,18 +100,19 @@ def paths(problem: SphericalUFM, path: SphericalPath) -> Figure:
     return draw(problem, path, title)
 
 
-def _circle_paths(problem: SphericalUFM, path: SphericalPath, title: str) -> Figure:
+def _circle_paths(problem: SphericalUFM, path: Descent, title: str) -> Figure:
     fig, ax = new(5.2, 4.9)
     radius = np.linspace(0.35, 1.0, len(path.values))[:, None]
+    W, H = (torch.stack(parts).numpy() for parts in zip(*path.path))
     _circle(ax, 0.35, ls=":")
     _circle(ax, 1.0)
     for k in range(problem.num_classes):
-        w = radius * path.W[:, k].numpy()
+        w = radius * W[:, k]
         ax.plot(*w.T, color=COLORS[k], lw=3)
         ax.plot(*w[-1], "s", color=COLORS[k], ms=11)
         ax.text(*(1.18 * w[-1]), str(k), color=COLORS[k], ha="center", va="center", fontsize=13)
     for i, k in enumerate(problem.labels.tolist()):
-        h = radius * path.H[:, i].numpy()
+        h = radius * H[:, i]
         ax.plot(*h.T, color=COLORS[k], lw=1.2, ls="--")
         ax.plot(*h[-1], "o", mfc="white", color=COLORS[k], ms=8)
     ax.set_title(title)
@@ -120,18 +121,19 @@ def _circle_paths(problem: SphericalUFM, path: SphericalPath, title: str) -> Fig
     return fig
 
 
-def _sphere_paths(problem: SphericalUFM, path: SphericalPath, title: str) -> Figure:
+def _sphere_paths(problem: SphericalUFM, path: Descent, title: str) -> Figure:
     fig, ax = new(5.2, 4.9, subplot_kw={"projection": "3d"})
     u, v = np.meshgrid(np.linspace(0, 2 * np.pi, 25), np.linspace(0, np.pi, 13))
     ax.plot_wireframe(np.cos(u) * np.sin(v), np.sin(u) * np.sin(v), np.cos(v), color="#DDDDDD", lw=0.6)
     keep = np.unique(np.geomspace(1, len(path.values), 60).astype(int) - 1)  # most of the way is covered early
+    W, H = (torch.stack(parts)[keep].numpy() for parts in zip(*path.path))
     for k in range(problem.num_classes):
-        w = path.W[keep, k].numpy()
+        w = W[:, k]
         ax.plot(*w.T, color=COLORS[k], lw=3)
         ax.plot(*w[-1:].T, "s", color=COLORS[k], ms=11)
         ax.text(*(1.22 * w[-1]), str(k), color=COLORS[k], fontsize=13, ha="center", va="center")
     for i, k in enumerate(problem.labels.tolist()):
-        h = path.H[keep, i].numpy()
+        h = H[:, i]
         ax.plot(*h.T, color=COLORS[k], lw=1.2, ls="--")
         ax.plot(*h[-1:].T, "o", mfc="white", color=COLORS[k], ms=8)
     ax.set(xlim=(-0.8, 0.8), ylim=(-0.8, 0.8), zlim=(-0.8, 0.8), box_aspect=(1, 1, 1), title=title)
@@ -167,11 +169,10 @@ def temperature(num_classes: int) -> Figure:
 
 
 @house_style
-def census(problem: SphericalUFM, points: Sequence[SphereCriticalPoint]) -> Figure:
+def census(problem: SphericalUFM, found: Census) -> Figure:
     """Draw critical points by loss and smallest curvature: minima lie on the zero line, saddles below it."""
     fig, ax = new(6.2, 3.8)
-    gaps = np.array([p.value for p in points]) - problem.lower_bound()
-    lowest = np.array([float(p.curvatures[0]) for p in points])
+    gaps, lowest = found.value.numpy() - problem.lower_bound(), found.smallest.numpy()
     at_bound, curved = gaps < 1e-6, lowest < -1e-6
     kinds = [
         (at_bound, BLUE, "o", "global minimum"),

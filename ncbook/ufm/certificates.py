@@ -14,6 +14,7 @@ from torch import Tensor
 from ncbook import checks
 from ncbook._intervals import round_down, round_up
 from ncbook.ufm.enclosures import exact_certificate
+from ncbook.ufm.formulas import objective
 from ncbook.ufm.model import UFM
 from ncbook.ufm.multipliers import best_bias, off_class, with_labels
 from ncbook.ufm.points import prepare
@@ -69,7 +70,7 @@ def certificate(
     checks.number("tolerance", tolerance, positive=True)
     checks.flag("exact", exact)
     W, H, b = prepare(problem, W, H, b)
-    value = float(problem._objective(W, H, b))
+    value = float(objective(problem, W, H, b))
     logits, labels = H @ W.T, problem.labels
     threshold = problem.num_samples * problem.joint_decay
     ratio = _norm_bound(with_labels(off_class(logits + b, labels), labels)) / threshold

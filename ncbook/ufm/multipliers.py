@@ -11,17 +11,10 @@ import math
 import torch
 from torch import Tensor
 
+from ncbook._landscape import off_class, with_labels
 from ncbook.ufm.model import UFM
 
-
-def off_class(logits: Tensor, labels: Tensor) -> Tensor:
-    """Softmax probabilities (N, K) with the entry of the right class set to zero."""
-    return torch.softmax(logits, dim=1).scatter(1, labels[:, None], 0.0)
-
-
-def with_labels(off: Tensor, labels: Tensor) -> Tensor:
-    """P - one-hot, whose rows sum to zero, from the off-class probabilities (no cancellation in 1 - p_y)."""
-    return off.scatter(1, labels[:, None], -off.sum(dim=1, keepdim=True))
+__all__ = ["best_bias", "off_class", "with_labels"]
 
 
 def best_bias(problem: UFM, logits: Tensor, start: Tensor) -> Tensor:

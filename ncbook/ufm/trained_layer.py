@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ncbook import checks
+from ncbook.ufm.formulas import Point
 from ncbook.ufm.model import UFM
 
 
@@ -18,7 +19,7 @@ def layer_problem(
     weight_decay: float,
     feature_decay: float | None = None,
     bias_decay: float = 0.0,
-) -> tuple[UFM, tuple[Tensor, Tensor, Tensor]]:
+) -> tuple[UFM, Point]:
     """Return the unconstrained-feature problem, and the point in it, that a network's last layer stands for.
 
     A network has no decay on its features. Without ``feature_decay`` the one is taken under which the layer is
@@ -61,4 +62,4 @@ def layer_problem(
         feature_decay = decay * size_W / size_H
     checks.number("feature_decay", feature_decay, positive=True)
     problem = UFM(K, int(counts[0]), d, decay, feature_decay, bias_decay)
-    return problem, (W, H[torch.argsort(y, stable=True)], b)
+    return problem, Point(W, H[torch.argsort(y, stable=True)], b)

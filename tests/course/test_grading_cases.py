@@ -211,7 +211,9 @@ HONEST_CASES: dict[str, Submitted] = {
         "import threading, time\n"
         "for _ in range(50): threading.Thread(target=time.sleep, args=(999,), daemon=True).start()"
     ),
-    "kills what it came from": instead("def double(x): os.kill(os.getppid(), 9); return 2 * x", ALL),
+    "kills what it came from": instead(
+        "def double(x):\n    os.kill(os.getppid(), 9)\n    time.sleep(0.3)\n    return 2 * x", ALL
+    ),
     "forks that stay": also(FORKS),
     "recursion without end": also("def f(): return f()\nf()", status="cell 1: RecursionError"),
     "ends itself whenever it is asked": instead(

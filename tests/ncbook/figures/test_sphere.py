@@ -6,7 +6,7 @@ import torch
 from matplotlib.figure import Figure
 
 from ncbook.figures import sphere as draw
-from ncbook.sphere import SphericalUFM, critical_point
+from ncbook.sphere import SphericalUFM, critical_points, descend
 
 
 def texts(figure: Figure) -> str:
@@ -20,13 +20,12 @@ def texts(figure: Figure) -> str:
 
 def test_every_figure_fits_a_page():
     circle = SphericalUFM(3, 2, 2, 2.0)
-    points = [critical_point(circle, seed) for seed in range(3)]
     figures = [
         draw.tangent_plane(),
         draw.retraction(0.5),
-        draw.paths(circle, circle.descend(iterations=5)),
+        draw.paths(circle, descend(circle, circle.random_point(), steps=5, step_size=0.1)),
         draw.temperature(2),
-        draw.census(circle, [p for p in points if p]),
+        draw.census(circle, critical_points(circle, 3)),
         draw.stranded_feature(3, 4.0),
         draw.sticking([1.0, 2.0], {"a": [0.0, 0.5]}),
         draw.two_parametrisations(2.0),
@@ -38,24 +37,24 @@ def test_every_figure_fits_a_page():
 @pytest.mark.parametrize("d", [2, 3])
 def test_paths_end_where_the_descent_ends_and_say_whether_it_arrived(d):
     problem = SphericalUFM(3, 1, d, 2.0)
-    path = problem.descend(seed=0, step=0.5, iterations=300)
+    path, early = (descend(problem, problem.random_point(), steps=steps, step_size=0.5) for steps in (300, 2))
     figure = draw.paths(problem, path)
     assert "at the bound" in texts(figure)
-    assert "above the bound" in texts(draw.paths(problem, problem.descend(seed=0, step=0.5, iterations=2)))
+    assert "above the bound" in texts(draw.paths(problem, early))
     squares = [line for line in figure.axes[0].lines if line.get_marker() == "s"]
     assert len(squares) == 3
     data = squares[1].get_data_3d() if d == 3 else squares[1].get_data()
-    assert np.allclose(np.ravel(data), path.W[-1, 1])
+    assert np.allclose(np.ravel(data), path.W[1])
 
 
 def test_census_counts_each_kind():
     problem = SphericalUFM(3, 1, 3, 5.0)
-    best = problem.optimum()
-    minimum = critical_point(problem, start=(best.W, best.H))
-    saddles = [p for seed in range(10) if (p := critical_point(problem, seed)) and p.value > 0.1]
-    text = texts(draw.census(problem, [minimum, *saddles]))
-    assert "global minimum: 1" in text
-    assert f"strict saddle or maximum: {len(saddles)}" in text
+    found = critical_points(problem, [problem.optimum().point, *map(problem.random_point, range(10))])
+    minima = int((found.value < 0.1).sum())
+    assert 0 < minima < len(found.points)
+    text = texts(draw.census(problem, found))
+    assert f"global minimum: {minima}" in text
+    assert f"strict saddle or maximum: {len(found.points) - minima}" in text
     assert "neither" not in text
 
 
