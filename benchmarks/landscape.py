@@ -1,6 +1,6 @@
 """Time and memory of the smallest curvature and the certificate, from a thousand to a million variables.
 
-    python benchmarks/ufm.py [--largest 1000000] [--repeat 3]
+    python benchmarks/landscape.py [--largest 1000000] [--repeat 3]
 
 Each size runs in a process of its own, so that its peak memory is its own. Three kinds of point: a super-class saddle,
 a global minimum and a random one, which is hardest for Lanczos.
@@ -36,7 +36,7 @@ def measure(size: tuple[int, int, int], kind: str, what: str, repeat: int) -> di
     half = K // 2
     point = {
         "saddle": lambda: ufm.superclass_saddle(problem, [range(half), range(half, K)]),
-        "minimum": lambda: (lambda o: (o.W, o.H, o.b))(problem.optimum()),
+        "minimum": lambda: problem.optimum().point,
         "random": lambda: problem.random_point(0, 0.05),
     }[kind]()
     call: Callable = {"curvature": ufm.smallest_curvature, "certificate": ufm.certificate}[what]

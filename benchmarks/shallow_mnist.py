@@ -9,10 +9,7 @@ appendix B.1.
 
 from __future__ import annotations
 
-import json
 import math
-import platform
-import subprocess
 import sys
 import time
 from dataclasses import asdict
@@ -20,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from ncbook import data, shallow
+from ncbook import data, experiments, shallow
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPE = {"epochs": 50, "batch_size": 1000, "learning_rate": 0.1}
@@ -62,20 +59,17 @@ def measure(folder: str, seed: int) -> dict[str, object]:
 
 
 def main(folder: str, seed: int = 0) -> None:
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    command = "python benchmarks/shallow_mnist.py FOLDER"
+    about = {"threads": torch.get_num_threads(), "data": "MNIST, training half, digits 0, 1 and 2"}
     record = {
         "what": "two-layer ReLU network on MNIST digits 0, 1, 2, as in Min, Zhu and Vidal (2025), appendix B.1",
-        "command": "python benchmarks/shallow_mnist.py FOLDER",
-        "commit": commit.strip(),
-        "device": f"CPU, {platform.machine()}, {torch.get_num_threads()} threads",
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        "data_set": "MNIST, training half, digits 0, 1 and 2",
+        "provenance": experiments.provenance(command, "cpu", **about),
         "seed": seed,
         "settings": {"width": 50, "variance": 1e-6, "dtype": "float64", **RECIPE},
         "measured": measure(folder, seed),
     }
     out = ROOT / "results" / "shallow_mnist.json"
-    out.write_text(json.dumps(record, indent=2) + "\n")
+    experiments.write_record(out, record)
     print(out.read_text())
 
 

@@ -13,7 +13,6 @@ and asks the allocator for its own peak; without a GPU there is only the count.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
 import shlex
@@ -30,7 +29,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ncbook import data, memory, models
 from ncbook.data import ImageData
-from ncbook.experiments import memory_arms, provenance
+from ncbook.experiments import described, provenance, write_record
 from ncbook.training import Hardware, Recipe, train
 
 
@@ -110,7 +109,7 @@ def speed(args: argparse.Namespace) -> dict[str, Any]:
         found = this_loop(images, build(), args.batch_size, args.epochs, hardware)
         print(f"this loop, {name}: {found:.0f} images/s, {found / plain:.1f} times")
         rows[name] = {"images_per_second": found, "times": found / plain}
-    about = {"data": {"name": Path(images.name).name, "sha256": memory_arms.digest(images)}, "note": args.note}
+    about = {"data": described(images), "note": args.note}
     return {"batch_size": args.batch_size, "width": args.width, "speed": rows, "provenance": about}
 
 
@@ -155,8 +154,7 @@ def main() -> None:
     found = {"speed": speed, "ledger": ledger}[args.what](args)
     if args.out is not None:
         found["provenance"] |= provenance("python benchmarks/training.py " + shlex.join(sys.argv[1:]), args.device)
-        plain = json.loads(json.dumps(found), parse_constant=lambda _: None)  # JSON has no nan
-        args.out.write_text(json.dumps(plain, indent=1) + "\n")
+        write_record(args.out, found)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Numbers without rounding: enclosures of real numbers, and the definiteness of a matrix, in Arb's ball arithmetic.
 
 A float64 is taken as the exact fraction it is. Every result is an interval that provably holds the real number, and
-shrinks as ``digits`` grows. Needs ``python-flint`` (``pip install "ncbook[exact]"``), loaded on first use.
+shrinks as ``digits`` grows. ``python-flint`` is loaded on first use.
 
 Source: Johansson (2017), "Arb: efficient arbitrary-precision midpoint-radius interval arithmetic".
 """
@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from ncbook import checks
+from ncbook._lazy import optional
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,7 @@ class Enclosure:
 
 def flint() -> ModuleType:
     """Return python-flint, or raise ImportError that says how to install it."""
-    try:
-        import flint as module
-    except ImportError as error:
-        raise ImportError('exact arithmetic needs python-flint: pip install "ncbook[exact]"') from error
-    return module
+    return optional("flint")
 
 
 @contextmanager

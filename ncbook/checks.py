@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 _T = TypeVar("_T")
 LARGEST = 2**63 - 1  # what a tensor's sizes and torch's seeds can hold
@@ -28,15 +28,16 @@ def integer(name: str, value: Any, minimum: int = 1) -> int:
     return whole
 
 
-def number(name: str, value: Any, *, positive: bool = False) -> float:
-    """Return ``value`` as a finite float, non-negative (or ``positive``), or raise ``ValueError``."""
+def number(name: str, value: Any, *, positive: bool = False, signed: bool = False) -> float:
+    """Return ``value`` as a finite float, non-negative (or ``positive``, or ``signed``), or raise ``ValueError``."""
     try:
         x = float(value)
     except (TypeError, ValueError, OverflowError, RuntimeError):
         x = math.nan
-    bad = not math.isfinite(x) or (x <= 0 if positive else x < 0)
+    bad = not math.isfinite(x) or (x <= 0 if positive else x < 0 and not signed)
     if bad or isinstance(value, bool | str):
-        raise ValueError(f"{name} must be a finite number {'>' if positive else '>='} 0, got {shown(value)}")
+        wanted = "" if signed else f" {'>' if positive else '>='} 0"
+        raise ValueError(f"{name} must be a finite number{wanted}, got {shown(value)}")
     return x
 
 
@@ -62,6 +63,31 @@ def instance(name: str, value: Any, *kinds: type[_T]) -> _T:
     return value
 
 
+def function(name: str, value: Any) -> Any:
+    """Return ``value`` if it can be called, or raise ``ValueError``."""
+    if not callable(value):
+        raise ValueError(f"{name} must be callable, got {shown(value)}")
+    return value
+
+
+def module(name: str, value: Any, *parts: str) -> Any:
+    """Return ``value`` if it is a module that has each of ``parts``, or raise ``ValueError``."""
+    instance(name, value, nn.Module)
+    missing = [part for part in parts if not hasattr(value, part)]
+    if missing:
+        raise ValueError(f"{name} must have {' and '.join(parts)}, got {type(value).__name__} without {missing[0]}")
+    return value
+
+
+def device(name: str, value: Any) -> torch.device:
+    """Return ``value``, a device or its name, as a device, or raise ``ValueError``."""
+    instance(name, value, str, torch.device)
+    try:
+        return torch.device(value)
+    except RuntimeError as error:
+        raise ValueError(f"{name} must be a device that torch knows, got {value!r}") from error
+
+
 def sequence(name: str, value: Any, length: int | None = None) -> tuple[Any, ...]:
     """Return what ``value`` holds as a tuple (of ``length``), or raise ``ValueError``; a text is no sequence."""
     items = None
@@ -76,6 +102,11 @@ def sequence(name: str, value: Any, length: int | None = None) -> tuple[Any, ...
     return items
 
 
+def integers(name: str, value: Any, length: int | None = None, minimum: int = 1) -> tuple[int, ...]:
+    """Return what ``value`` holds as integers of at least ``minimum``, or raise ``ValueError``."""
+    return tuple(integer(name, item, minimum) for item in sequence(name, value, length))
+
+
 def shown(value: Any) -> str:
     """Return how ``value`` is shown in an error: as it is where that is short, else its type."""
     if isinstance(value, Tensor):
@@ -85,21 +116,25 @@ def shown(value: Any) -> str:
     return text if 0 < len(text) <= 80 else type(value).__name__
 
 
-def tensor(name: str, value: Any, shape: str, **sizes: int | None) -> Tensor:
+def tensor(name: str, value: Any, shape: str, *, read: bool = True, **sizes: int | None) -> Tensor:
     """Return ``value`` if it is a finite real floating tensor of ``shape``, or raise ``ValueError``.
 
-    ``shape`` is a string such as ``"N, d"``; a size given by keyword (``d=4``) must match.
+    ``shape`` is a string such as ``"N, d"``, or ``"N, …"`` with any axes at the end; a size given by keyword (``d=4``)
+    must match. With ``read=False`` the numbers are not looked at: a layer in training must not wait for its device.
     """
     if not isinstance(value, Tensor):
         raise ValueError(f"{name} must be a torch tensor of shape ({shape}), got {type(value).__name__}")
     axes = [axis.strip() for axis in shape.split(",") if axis.strip()]
     wanted = [sizes.get(axis) for axis in axes]
-    fits = value.ndim == len(axes) and all(w is None or w == s for w, s in zip(wanted, value.shape))
+    long_enough = value.ndim >= len(axes) - 1 if axes[-1:] == ["…"] else value.ndim == len(axes)
+    fits = long_enough and all(w is None or w == s for w, s in zip(wanted, value.shape))
     if not fits:
         expected = ", ".join(axis if w is None else f"{axis}={w}" for axis, w in zip(axes, wanted))
         raise ValueError(f"{name} must be ({expected}), got {tuple(value.shape)}")
     if not value.is_floating_point():
         raise ValueError(f"{name} must hold real floating-point numbers, got dtype {value.dtype}")
+    if not read:
+        return value
     if value.is_meta:
         raise ValueError(f"{name} must hold numbers, got a tensor on the meta device, which has none")
     finite = torch.isfinite(value)
@@ -127,3 +162,12 @@ def labels(name: str, value: Any, num_samples: int | None = None, num_classes: i
         top = "K - 1" if num_classes is None else str(num_classes - 1)
         raise ValueError(f"{name} must lie in 0 … {top}, got values from {low} to {high}")
     return value.long()
+
+
+def samples(images: str, xs: Any, name: str, ys: Any, num_classes: int | None = None) -> Tensor:
+    """Return the labels ``ys`` if there is one for each of ``xs``, finite and (N, …), or raise ``ValueError``."""
+    tensor(images, xs, "N, …")
+    ys = labels(name, ys, num_classes=num_classes)
+    if len(ys) != len(xs):
+        raise ValueError(f"{name} must have one entry for each of {images} ({len(xs)}), got {len(ys)}")
+    return ys

@@ -45,9 +45,12 @@ class ImageData:
     class_names: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        checks.instance("name", self.name, str)
+        for each in checks.sequence("class_names", self.class_names):
+            checks.instance("class_names", each, str)
         checks.tensor("images", self.images, "N, C, height, width")
-        shape = dict(zip(("C", "height", "width"), self.image_shape))
-        checks.tensor("test_images", self.test_images, "N, C, height, width", **shape)
+        C, height, width = self.image_shape
+        checks.tensor("test_images", self.test_images, "N, C, height, width", C=C, height=height, width=width)
         checks.labels("labels", self.labels, len(self.images), self.num_classes)
         checks.labels("test_labels", self.test_labels, len(self.test_images), self.num_classes)
 
@@ -112,6 +115,7 @@ def load(
     Source: scikit-learn's copy of the UCI optical digits; LeCun et al. (1998), MNIST; Krizhevsky (2009), CIFAR-10.
     """
     checks.integer("seed", seed, minimum=0)
+    checks.flag("download", download)
     if samples_per_class is not None:
         checks.integer("samples_per_class", samples_per_class)
     if image_size is not None:
@@ -135,7 +139,7 @@ def load(
 
 
 def _kept_classes(classes: Sequence[int] | None, names: Sequence[str]) -> list[int]:
-    keep = list(range(len(names))) if classes is None else [checks.integer("classes", k, 0) for k in classes]
+    keep = list(range(len(names))) if classes is None else list(checks.integers("classes", classes, minimum=0))
     if len(keep) < 2 or len(set(keep)) != len(keep) or max(keep) >= len(names):
         raise ValueError(f"classes must be two or more different labels in 0 … {len(names) - 1}, got {keep}")
     return keep

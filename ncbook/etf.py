@@ -52,7 +52,7 @@ def simplex_etf(
         checks.instance("generator", generator, torch.Generator)
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
         raise ValueError(f"dtype must be a floating dtype, got {dtype}")
-    place = _device(device)
+    place = torch.device("cpu") if device is None else checks.device("device", device)
     axes = torch.eye(d, K - 1, dtype=torch.float64) if generator is None else _haar(d, K - 1, generator)
     frame = math.sqrt(K / (K - 1)) * helmert(K) @ axes.T
     return frame.to(device=place, dtype=dtype)
@@ -106,7 +106,12 @@ def etf_distance(weight: Tensor) -> float:
     scale = W.abs().max()
     if scale == 0:
         raise ValueError("weight must not be all zero: its direction is undefined")
-    gram = (W / scale) @ (W / scale).T
+    W = W / scale
+    if W.shape[1] + 1 < K:
+        # No ETF is near, so ||A - B||^2 = 2 - 2 <A, B> of unit matrices keeps its digits, and needs nothing K x K.
+        overlap = (W.square().sum() - W.sum(0).square().sum() / K) / torch.linalg.matrix_norm(W.T @ W)
+        return math.sqrt(2 - 2 * float(overlap) / math.sqrt(K - 1))
+    gram = W @ W.T
     target = (torch.eye(K, dtype=W.dtype, device=W.device) - 1 / K) / math.sqrt(K - 1)
     return float(torch.linalg.matrix_norm(gram / torch.linalg.matrix_norm(gram) - target))
 
@@ -283,16 +288,6 @@ def _spread(start: np.ndarray, lines: bool) -> Tensor:
         options={"maxiter": 300, "ftol": 1e-14},
     )  # fmt: skip
     return torch.nn.functional.normalize(torch.from_numpy(result.x[:-1].reshape(K, d)), dim=1)
-
-
-def _device(device: torch.device | str | None) -> torch.device:
-    if device is None:
-        return torch.device("cpu")
-    checks.instance("device", device, str, torch.device)
-    try:
-        return torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(f"device must be one that torch knows, got {device!r}") from error
 
 
 def _off_diagonal(matrix: Tensor) -> Tensor:

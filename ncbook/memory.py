@@ -107,9 +107,10 @@ def ledger(
 
     Source: saved-tensor hooks and dispatch modes of PyTorch.
     """
-    images, labels = batch
-    if precision not in ("float32", "bf16"):
-        raise ValueError(f'precision must be "float32" or "bf16", got {precision!r}')
+    checks.module("model", model)
+    images, labels = checks.sequence("batch", batch, 2)
+    checks.option("precision", precision, "float32", "bf16")
+    checks.flag("simulate", simulate)
     checks.labels("labels", labels, len(images))
     device = images.device
     on_gpu = device.type == "cuda" and not simulate
@@ -128,8 +129,12 @@ def ledger(
 
 
 def parameter_bytes(model: nn.Module) -> dict[str, int]:
-    """Return the bytes of the trainable parameters of each module by itself, in order."""
-    owned = ((name, m.parameters(recurse=False)) for name, m in model.named_modules())
+    """Return the bytes of the trainable parameters of each module by itself, in order.
+
+    Raises:
+        ValueError: if ``model`` is no module.
+    """
+    owned = ((name, m.parameters(recurse=False)) for name, m in checks.module("model", model).named_modules())
     sizes = {name: sum(_bytes(p) for p in parameters if p.requires_grad) for name, parameters in owned}
     return {name: size for name, size in sizes.items() if size}
 

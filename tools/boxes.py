@@ -14,13 +14,13 @@ import math
 import os
 import platform
 import re
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import torch
 
+from ncbook.experiments import provenance
 from tools.build import ROOT, key, toc_notebooks
 from tools.cache import Kept, write_whole
 from tools.notebooks import write as write_notebook
@@ -49,11 +49,9 @@ def measured() -> dict[str, Any]:
         if found is None:
             raise SystemExit(f"{path.name} has not been executed as it stands: build the book first")
         seconds[path.stem] = round(found, 1)
-    about = {"processor": processor(), "at once": os.cpu_count(), "threads each": 1}
-    versions = {"python": platform.python_version(), "torch": torch.__version__}
-    date = datetime.now(UTC).strftime("%Y-%m-%d")
-    command = "python -m tools book, then python -m tools.boxes record"
-    return {"command": command, "machine": about, "versions": versions, "date": date, "seconds": seconds}
+    machine = {"processor": processor(), "at once": os.cpu_count(), "threads each": 1}
+    about = provenance("python -m tools book, then python -m tools.boxes record", "cpu", machine=machine)
+    return about | {"seconds": seconds}
 
 
 def words(seconds: float) -> str:

@@ -26,18 +26,13 @@ REPOSITORY = "{address}"
 if importlib.util.find_spec("ncbook") is None:
     if not REPOSITORY:
         raise ModuleNotFoundError(
-            "The package ncbook is not installed, and this copy of the book does "
-            "not say where to get it: its repository is not set. Install it from a "
-            "copy of the book's folder (pip install PATH), or run there: "
-            "make repository URL=..."
+            "The package ncbook is missing, and its repository is not set: get it "
+            "from a copy of the book's folder with: pip install PATH_OF_THE_FOLDER"
         )
     %pip install --quiet "ncbook @ git+{{REPOSITORY}}"
     importlib.invalidate_caches()
     if importlib.util.find_spec("ncbook") is None:
-        raise ModuleNotFoundError(
-            f"Installing ncbook from {{REPOSITORY}} failed: the lines above say why. "
-            "Mend that, then run this cell again; nothing below works without it."
-        )"""
+        raise ModuleNotFoundError(f"Installing from {{REPOSITORY}} failed: see above")"""
 
 
 def address() -> str:

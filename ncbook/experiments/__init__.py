@@ -1,6 +1,8 @@
-"""Recorded runs and where they came from; `python -m ncbook.experiments` runs them.
+"""Recorded runs and where they came from; `python -m ncbook.experiments NAME` runs them.
 
-The experiments are this room's public names: ``from ncbook.experiments import collapse_speed, memory_arms``.
+Each experiment is a module and a public name of this room, and all use the same words: a ``Plan`` is everything that is
+fixed, an *arm* is one of the ways that are compared, ``build(plan, images, arm, seed)`` is the network of one run, and
+``run(plan, images, arm, seed)`` is the run. Where an arm is tuned, a ``Setting`` of it stands for the arm.
 """
 
 from typing import TYPE_CHECKING
@@ -8,11 +10,18 @@ from typing import TYPE_CHECKING
 from ncbook._lazy import lazily
 
 if TYPE_CHECKING:
-    from ncbook.experiments import collapse_speed, memory_arms, memory_command
-    from ncbook.experiments.records import provenance
+    from ncbook.experiments import collapse_speed, memory_arms
+    from ncbook.experiments.command import main
+    from ncbook.experiments.records import described, provenance, write_record
 
-__all__ = ["collapse_speed", "memory_arms", "memory_command", "provenance"]
+__all__ = ["collapse_speed", "described", "main", "memory_arms", "provenance", "write_record"]
 
 __getattr__ = lazily(
-    __name__, {"collapse_speed": (), "memory_arms": (), "memory_command": (), "records": ("provenance",)}
+    __name__,
+    {
+        "collapse_speed": (),
+        "memory_arms": (),
+        "command": ("main",),
+        "records": ("described", "provenance", "write_record"),
+    },
 )

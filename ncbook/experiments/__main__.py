@@ -1,6 +1,6 @@
 """``python -m ncbook.experiments``: run a recorded experiment."""
 
-from ncbook.experiments.memory_command import main
+from ncbook.experiments.command import main
 
 if __name__ == "__main__":
     main()

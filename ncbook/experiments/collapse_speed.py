@@ -1,6 +1,6 @@
 """Does feature normalisation collapse faster? A comparison in which every arm is tuned on the same grid.
 
-    python -m ncbook.experiments.collapse_speed --out results/collapse-speed-digits.json
+    python -m ncbook.experiments collapse-speed --out results/collapse-speed-digits.json
 
 Three arms share the network, the initial weights, the optimiser (SGD with momentum), the batches and the budget:
 
@@ -22,7 +22,7 @@ import json
 import math
 import statistics
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -33,13 +33,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ncbook import checks, data, models
 from ncbook.data import ImageData
-from ncbook.experiments.records import provenance
+from ncbook.experiments.records import described, provenance, write_record
 from ncbook.metrics import neural_collapse
 from ncbook.models import FeatureClassifier, normalise_features
-from ncbook.training import Recipe, State, fit, last_layer, recalibrate
+from ncbook.training import Hardware, Recipe, State, fit, last_layer, recalibrate
 
-Arm = Literal["decay", "last_layer_decay", "normalised"]
-ARMS: tuple[Arm, ...] = ("decay", "last_layer_decay", "normalised")
+ARMS = ("decay", "last_layer_decay", "normalised")
 TARGETS = ("accuracy", "nc1", "nc1_unit")
 
 
@@ -63,7 +62,7 @@ def matched_decay(temperature: float, num_classes: int) -> float:
 class Setting:
     """One point of an arm's grid; the decay arms turn ``temperature`` into a weight decay by `matched_decay`."""
 
-    arm: Arm
+    arm: str
     learning_rate: float
     temperature: float
 
@@ -77,7 +76,7 @@ class Plan:
     """
 
     network: Literal["mlp", "resnet18"] = "mlp"
-    arms: tuple[Arm, ...] = ARMS
+    arms: tuple[str, ...] = ARMS
     hidden: tuple[int, ...] = (128, 128)  # of the mlp
     feature_dim: int = 64
     epochs: int = 40
@@ -97,10 +96,9 @@ class Plan:
         if not self.arms or not set(self.arms) <= set(ARMS):
             raise ValueError(f"arms must be among {ARMS}, got {self.arms}")
         checks.integer("epochs", self.epochs)
-        if self.network not in ("mlp", "resnet18"):
-            raise ValueError(f'network must be "mlp" or "resnet18", got {self.network!r}')
+        checks.option("network", self.network, "mlp", "resnet18")
 
-    def grid(self, arm: Arm) -> list[Setting]:
+    def grid(self, arm: str) -> list[Setting]:
         """Return every setting of an arm: as many for one as for another."""
         return [Setting(arm, rate, temperature) for rate in self.rates for temperature in self.temperatures]
 
@@ -281,42 +279,26 @@ def _setting(row: Mapping[str, Any]) -> Setting:
     return Setting(row["arm"], row["learning_rate"], row["temperature"])
 
 
-def main(arguments: Iterable[str] | None = None) -> None:
-    """Run the comparison from the command line and write it, with its provenance, as JSON."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    parser = argparse.ArgumentParser(prog="python -m ncbook.experiments.collapse_speed", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--data", default="digits", help="digits, mnist, cifar10 or a folder")
-    parser.add_argument("--root", help="where MNIST or CIFAR-10 is, in torchvision's layout")
-    parser.add_argument("--samples-per-class", type=int)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what this experiment asks beyond the data, the device and the place to write: every field of the `Plan`."""
+    parser.set_defaults(device="cpu")
     parser.add_argument("--data-seed", type=int, default=0)
-    parser.add_argument("--device", default="cpu")
     parser.add_argument("--cache", type=Path, help="finished runs, to resume from")
-    parser.add_argument("--out", type=Path, required=True)
     for name, default in asdict(Plan()).items():
         kind = type(default[0]) if isinstance(default, tuple) else type(default)
         nargs = "+" if isinstance(default, tuple) else None
         parser.add_argument("--" + name.replace("_", "-"), type=kind, nargs=nargs, default=default)
-    args = parser.parse_args(given)
-    values: dict[str, Any] = {name: getattr(args, name) for name in asdict(Plan())}
-    values = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+
+
+def execute(args: argparse.Namespace, command: str) -> None:
+    """Run the comparison that the arguments of `add_arguments` ask for, and write its record."""
+    if args.out is None:
+        raise ValueError("--out must name the file to write, got none")
+    device = Hardware(args.device).resolved()
+    given = {name: getattr(args, name) for name in asdict(Plan())}
+    values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
     plan = Plan(**values)
     images = data.load(args.data, samples_per_class=args.samples_per_class, root=args.root, seed=args.data_seed)
-    result = compare(plan, images, device=args.device, cache=args.cache)
-    command = "python -m ncbook.experiments.collapse_speed " + " ".join(given)
-    about = {"data": args.data, "data_seed": args.data_seed, "training_samples": len(images.labels)}
-    written = {"provenance": provenance(command, args.device) | about} | result
-    # JSON has no infinity: a target that was never reached is null.
-    args.out.write_text(json.dumps(_finite(written), indent=1) + "\n")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-if __name__ == "__main__":
-    main()
+    result = compare(plan, images, device=str(device), cache=args.cache)
+    about = {"data": described(images), "data_seed": args.data_seed, "note": args.note}
+    write_record(args.out, {"provenance": provenance(command, device, **about)} | result)

@@ -7,9 +7,7 @@ its end). ``python -m ncbook.experiments`` is the command.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
 import os
 import statistics
 import sys
@@ -24,7 +22,7 @@ import torch
 
 from ncbook import checks, models
 from ncbook.data import ImageData
-from ncbook.experiments.records import provenance
+from ncbook.experiments.records import described, digest, provenance, write_record
 from ncbook.memory import MemoryLedger, ledger
 from ncbook.models import FeatureClassifier
 from ncbook.training import Hardware, History, Precision, Recipe, Run, train
@@ -62,7 +60,8 @@ class FiveSteps(Recipe):
 
     def rate(self, done: float) -> float:
         """Return the learning rate once a fraction ``done`` of the training is over."""
-        return self.learning_rate * 0.1 ** int(5 * done + 1e-9)  # rounding must not delay a step to the next batch
+        fifths = 5 * checks.number("done", done)
+        return self.learning_rate * 0.1 ** int(fifths + 1e-9)  # rounding must not delay a step to the next batch
 
 
 @dataclass(frozen=True)
@@ -84,8 +83,7 @@ class Plan:
     hardware: Hardware = field(default_factory=Hardware)
 
     def __post_init__(self) -> None:
-        if self.network not in ("resnet18", "resnet50"):
-            raise ValueError(f'network must be "resnet18" or "resnet50", got {self.network!r}')
+        checks.option("network", self.network, "resnet18", "resnet50")
         for name in ("arms", "seeds"):
             given = getattr(self, name)
             if not given or len(set(given)) != len(given):
@@ -211,7 +209,7 @@ def grid(
             folder = None if out is None else Path(out) / "checkpoints" / name
             result = run(plan, images, arm, seed, folder=folder, time_limit=left, progress=progress)
             if out is not None and int(os.environ.get("RANK", "0")) == 0:
-                _write(Path(out) / f"{name}.json", plan, images, result, command, note)
+                write_record(Path(out) / f"{name}.json", _record(plan, images, result, command, note))
             if result.run.finished:
                 results.append(result)
     return results
@@ -223,26 +221,13 @@ def hardware_of(plan: Plan, arm: Arm) -> Hardware:
     return replace(plan.hardware, precision=lower)
 
 
-def digest(images: ImageData) -> str:
-    """Return a SHA-256 digest of all images and labels."""
-    found = hashlib.sha256()
-    for tensor in (images.images, images.labels, images.test_images, images.test_labels):
-        found.update(tensor.contiguous().numpy().data)
-    return found.hexdigest()
-
-
-def _write(path: Path, plan: Plan, images: ImageData, result: Result, command: str, note: str) -> None:
+def _record(plan: Plan, images: ImageData, result: Result, command: str, note: str) -> dict[str, Any]:
     device = plan.hardware.resolved()
-    about = provenance(command, device.type) | {
-        "data": {"name": Path(images.name).name, "sha256": digest(images), "training_samples": len(images.labels)},
-        "test_samples": len(images.test_labels),
-        "note": note,
-    }
     plain = asdict(plan) | {"arms": [str(a) for a in plan.arms]}
     if isinstance(plan.recipe, FiveSteps):
         plain["recipe"]["schedule"] = "divided by ten after each fifth"
-    record = {
-        "provenance": about,
+    return {
+        "provenance": provenance(command, device, data=described(images), note=note),
         "plan": plain,
         "arm": str(result.arm),
         "seed": result.seed,
@@ -250,9 +235,6 @@ def _write(path: Path, plan: Plan, images: ImageData, result: Result, command: s
         "counted_peak": result.counted_peak,
         "run": asdict(result.run),
     }
-    beside = path.with_suffix(".tmp")
-    beside.write_text(json.dumps(_finite(record), indent=1) + "\n")
-    beside.replace(path)
 
 
 def load(folder: str | Path) -> list[Result]:
@@ -303,11 +285,3 @@ def table(results: Iterable[Result]) -> str:
             f"  {mean:.4f} ({low:.4f}, {high:.4f})          {row['nc1'][0]:.1e}  {row['images_per_second']:>8.0f}"
         )
     return "\n".join(lines)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

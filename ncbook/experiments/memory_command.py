@@ -14,18 +14,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import sys
-from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 
 from ncbook import data
 from ncbook.data import ImageData
 from ncbook.experiments.memory_arms import TRICKS, Arm, FiveSteps, Plan, build, grid, hardware_of, step_ledger, table
-from ncbook.training import CheckpointError, Hardware, Recipe, train
+from ncbook.training import Hardware, Recipe, train
 
 
 def dry_run(plan: Plan, images: ImageData, steps: int = 3) -> str:
@@ -58,26 +55,19 @@ def dry_run(plan: Plan, images: ImageData, steps: int = 3) -> str:
     return "\n".join(lines)
 
 
-def main(arguments: Iterable[str] | None = None) -> None:
-    """Run from the command line."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    args = _parser().parse_args(given)
+def execute(args: argparse.Namespace, command: str) -> None:
+    """Run the grid that the arguments of `add_arguments` ask for, and print its table."""
+    images = data.load(args.data, root=args.root, samples_per_class=args.samples_per_class, image_size=args.image_size)
+    plan = _plan(args, images)
+    if args.dry_run:
+        print(dry_run(plan, images))
+        return
+    if args.out is not None and not args.resume and list(args.out.glob("*-seed*.json")):
+        raise ValueError(f"--out must be a new folder without --resume, got {args.out}, which holds runs")
     try:
-        images = data.load(
-            args.data, root=args.root, samples_per_class=args.samples_per_class, image_size=args.image_size
-        )
-        plan = _plan(args, images)
-        if args.dry_run:
-            print(dry_run(plan, images))
-            return
-        if args.out is not None and not args.resume and list(args.out.glob("*-seed*.json")):
-            raise ValueError(f"--out must be a new folder without --resume, got {args.out}, which holds runs")
-        command = "python -m ncbook.experiments " + shlex.join(given)
         results = grid(plan, images, out=args.out, command=command, note=args.note, time_limit=args.time_limit)
     except torch.OutOfMemoryError as error:
         sys.exit(out_of_memory(plan, images, error))
-    except (ValueError, data.DataUnavailable, CheckpointError, FloatingPointError) as error:
-        sys.exit(f"error: {error}")
     if int(os.environ.get("RANK", "0")) > 0:  # another process says it
         return
     wanted = len(plan.arms) * len(plan.seeds)
@@ -106,7 +96,7 @@ def out_of_memory(plan: Plan, images: ImageData, error: BaseException) -> str:
 def _plan(args: argparse.Namespace, images: ImageData) -> Plan:
     digits = images.name == "digits"
     width = args.width or (8 if digits else 64)
-    full = 8 * width * (1 if args.network == "resnet18" else 4)
+    full = 8 * width * (1 if args.name == "resnet18" else 4)
     K = images.num_classes
     arms = args.arms or ",".join(f"{c}-{d}" for d in (full, K) for c in ("learned", "etf"))
     epochs = args.epochs or (8 if digits else 200)
@@ -115,20 +105,15 @@ def _plan(args: argparse.Namespace, images: ImageData) -> Plan:
     recipe = kind(epochs, batch, rate, weight_decay=args.weight_decay)
     hardware = Hardware(args.device, args.precision, args.channels_last, args.compile)
     return Plan(
-        tuple(Arm.parse(a) for a in arms.split(",")), recipe, args.network,
+        tuple(Arm.parse(a) for a in arms.split(",")), recipe, args.name,
         tuple(range(args.first_seed, args.first_seed + args.seeds)), width, args.stem, args.augment,
         args.measure_every or (epochs if digits else 10), hardware,
     )  # fmt: skip
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m ncbook.experiments", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what this experiment asks beyond the data, the device and the place to write."""
     add = parser.add_argument
-    add("network", choices=("resnet18", "resnet50"))
-    add("--data", default="digits", help="digits, mnist, cifar10 or a folder of images")
-    add("--root", help="where MNIST or CIFAR-10 is, in torchvision's layout")
-    add("--samples-per-class", type=int)
     add("--image-size", type=int)
     add("--arms", help="comma-separated; all four by default: learned and etf, with all features and with K")
     add("--seeds", type=int, default=3, help="how many")
@@ -141,18 +126,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--width", type=int, help="channels of the first stage: 64, and 8 for digits")
     add("--stem", choices=("cifar", "imagenet"), default="cifar")
     add("--augment", action="store_true", help="random crops and flips")
-    add("--device", default="auto")
     add("--precision", choices=("float32", "bf16", "fp16"), default="float32")
     add("--channels-last", action="store_true")
     add("--compile", action="store_true")
     add("--measure-every", type=int, help="epochs between measurements")
-    add("--out", type=Path, help="folder for results and checkpoints")
     add("--resume", action="store_true", help="skip what is finished in --out, go on with what is not")
     add("--time-limit", type=float, help="seconds; what is not finished can be resumed")
-    add("--note", default="", help="for the provenance, such as 'JPEG quality 75'")
     add("--dry-run", action="store_true", help="estimate time and memory, train nothing")
-    return parser
-
-
-if __name__ == "__main__":
-    main()

@@ -1,24 +1,80 @@
-"""What a recorded result must say about its origin."""
+"""How a result is recorded: where it came from, and what was measured, as one JSON file."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
 import platform
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ncbook import checks
+from ncbook.data import ImageData
 
-def provenance(command: str, device: str) -> dict[str, Any]:
-    """Return what a recorded result must say about its origin: command, commit, device, versions, date."""
+
+def provenance(command: str, device: torch.device | str, **about: Any) -> dict[str, Any]:
+    """Return what a recorded result must say about its origin: command, commit, device, versions, date.
+
+    Args:
+        command: what was typed. device: what it ran on. about: what else is to be said, such as the data and a note.
+
+    Raises:
+        ValueError: if ``command`` is not a text, or ``device`` not a device.
+    """
+    checks.instance("command", command, str)
+    place = checks.device("device", device)
     try:
         git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
         commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         commit = "unknown"
-    name = torch.cuda.get_device_name() if device.startswith("cuda") else f"CPU ({platform.machine()})"
+    name = torch.cuda.get_device_name(place) if place.type == "cuda" else f"CPU ({platform.machine()})"
     versions = {"python": platform.python_version(), "torch": torch.__version__}
     date = datetime.now(UTC).strftime("%Y-%m-%d")
-    return {"command": command, "commit": commit, "device": name, "versions": versions, "date": date}
+    return {"command": command, "commit": commit, "device": name, "versions": versions, "date": date} | about
+
+
+def described(images: ImageData) -> dict[str, Any]:
+    """Return what a record says about its data: name, digest, number of samples.
+
+    Raises:
+        ValueError: if ``images`` are no `ImageData`.
+    """
+    checks.instance("images", images, ImageData)
+    counts = {"training_samples": len(images.labels), "test_samples": len(images.test_labels)}
+    return {"name": Path(images.name).name, "sha256": digest(images)} | counts
+
+
+def digest(images: ImageData) -> str:
+    """Return a SHA-256 digest of all images and labels."""
+    found = hashlib.sha256()
+    for tensor in (images.images, images.labels, images.test_images, images.test_labels):
+        found.update(tensor.contiguous().numpy().data)
+    return found.hexdigest()
+
+
+def write_record(path: str | Path, record: Mapping[str, Any]) -> None:
+    """Write a record as JSON, whole or not at all; a number that is not finite, which JSON does not have, is null.
+
+    Raises:
+        ValueError: if ``path`` is no path, or ``record`` no mapping.
+    """
+    checks.instance("path", path, str, Path)
+    checks.instance("record", record, Mapping)  # type: ignore[type-abstract]
+    beside = Path(path).with_suffix(".tmp")
+    beside.write_text(json.dumps(_plain(record), indent=1) + "\n")
+    beside.replace(path)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -18,7 +18,7 @@ from ncbook.metrics.unit_rows import deviations, unit_rows
 
 # 512 KB of float64 a block: it stays in a core's own cache while a dozen operations pass over it.
 BLOCK_ENTRIES = 2**16
-MOST_SCORES = 2**22  # distances or logits held at once
+MOST_SCORES = 2**20  # distances or logits held at once: 8 MB
 EPS = torch.finfo(torch.float64).eps
 
 
@@ -178,7 +178,7 @@ def whitener(moments: Moments, between: Averaging) -> Whitener:
         left, singular_values, _ = torch.linalg.svd(triangle)
         right = (basis @ left).T
     else:
-        _, triangle = torch.linalg.qr(M)
+        _, triangle = torch.linalg.qr(M, mode="r")  # the (K, d) basis is not needed
         _, singular_values, right = torch.linalg.svd(triangle)
     singular_values = singular_values[: min(K - 1, d)]
     rank = int((singular_values > EPS * max(K, d) * moments.spread).sum())
@@ -195,13 +195,12 @@ class Head:
 
     def decide(self, rows: Tensor) -> Tensor:
         """Return the place of the decision of each row among the measured classes; -1 for a class left out."""
-        parts = rows.split(max(1, MOST_SCORES // len(self.weight)))
-        chosen = torch.cat([self._logits(part).argmax(1) for part in parts])
+        chosen = _highest(rows, len(self.weight), self._logits)
         return chosen if self.classes is None else places(chosen, self.classes)
 
-    def _logits(self, rows: Tensor) -> Tensor:
-        logits = rows @ self.weight.T
-        return logits if self.bias is None else logits + self.bias
+    def _logits(self, rows: Tensor, out: Tensor) -> Tensor:
+        torch.mm(rows, self.weight.T, out=out)
+        return out if self.bias is None else out.add_(self.bias)
 
     def measured(self) -> tuple[Tensor, Tensor | None]:
         """Return the rows and biases of the measured classes."""
@@ -241,13 +240,15 @@ def second_read(
     means, zeros = first.means, torch.zeros_like(first.counts)
     # 1 - ||mean direction||^2 keeps 11 digits until it is this small; only tighter classes need their residuals.
     tight = first.direction_scatters < 1e-5 * first.direction_counts
-    axes, turns = torch.nn.functional.normalize(read.direction_means, dim=1), torch.zeros_like(means)
+    any_tight = bool(tight.any())  # else two tables (K, d) are not needed
+    axes = torch.nn.functional.normalize(read.direction_means, dim=1) if any_tight else means
+    turns = torch.zeros_like(means if any_tight else means[:0])
     residual_sums = torch.zeros_like(means)
     scatters, whitened, directions, nearest, right, agreeing = (zeros.clone() for _ in range(6))
     nearest_to = nearest_mean(means)
     # A large T is read once for every block: larger blocks then.
     for rows, of, _ in blocks(features, labels, 1024 if len(T) > 100 else 32):
-        if bool(tight.any()):
+        if any_tight:
             mine = (tight[of] & rows.any(1)).nonzero()[:, 0]
             off = deviations(rows[mine], axes[of[mine]])
             add_by_class(turns, off, of[mine])
@@ -264,7 +265,8 @@ def second_read(
     # The residuals of a rounded mean do not sum to zero; their mean corrects it, and all that was summed about it.
     scatters -= row_squares(residual_sums) / first.counts
     whitened -= row_squares(residual_sums @ T.T) / first.counts
-    directions -= row_squares(turns) / first.direction_counts.clamp_min(1)
+    if any_tight:
+        directions -= row_squares(turns) / first.direction_counts.clamp_min(1)
     # One sample has no scatter: exactly zero, not round-off. Nor can a sum of squares be negative.
     several = first.counts > 1
     directions = torch.where(tight, directions.clamp_min(0), first.direction_scatters)
@@ -298,12 +300,25 @@ def nearest_mean(means: Tensor) -> Callable[[Tensor], Tensor]:
     # ||h - m||^2 = ||h||^2 - 2 <h, m> + ||m||^2, about the centre so that an offset costs no digits.
     lengths = -row_squares(centred) / 2
 
-    def nearest(rows: Tensor) -> Tensor:
-        # Some million distances at a time: a block of rows against a vocabulary would be gigabytes.
-        parts = rows.split(max(1, MOST_SCORES // len(means)))
-        return torch.cat([torch.addmm(lengths, part - centre, centred.T).argmax(1) for part in parts])
+    def closeness(rows: Tensor, out: Tensor) -> Tensor:
+        return torch.addmm(lengths, rows - centre, centred.T, out=out)
 
-    return nearest
+    return lambda rows: _highest(rows, len(means), closeness)
+
+
+def _highest(rows: Tensor, num_classes: int, score: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Return the index of the highest score of each row; ``score(rows, out)`` fills ``out`` (B, K).
+
+    Some million scores at a time, in one buffer: a block of rows against a vocabulary would be gigabytes, and fresh
+    buffers, each a little further up, add up to as much.
+    """
+    size = max(1, MOST_SCORES // num_classes)
+    buffer = rows.new_empty(min(size, len(rows)), num_classes)
+    chosen = torch.empty(len(rows), dtype=torch.int64, device=rows.device)
+    for start in range(0, len(rows), size):
+        part = rows[start : start + size]
+        chosen[start : start + size] = score(part, buffer[: len(part)]).argmax(1)
+    return chosen
 
 
 def row_squares(rows: Tensor) -> Tensor:

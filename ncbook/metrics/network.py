@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ncbook import checks
+from ncbook._modes import in_mode
 from ncbook.metrics.choices import Averaging, Choices
 from ncbook.metrics.collectors import Collector
 from ncbook.metrics.launchers import FailedElsewhereError, Ranks, eagerly, is_sharded, original, whole
@@ -132,16 +133,13 @@ def measure(  # type: ignore[misc]  # the overloads stand for its options by **o
 @contextmanager
 def as_found(model: nn.Module, mode: str) -> Iterator[None]:
     """Put the model in a mode, without gradients, and leave it as it was: modes module by module, and buffers."""
-    modes = [(module, module.training) for module in model.modules()]
     buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
-    model.train(mode == "train")
+    # Sharded weights are resized in place as the model runs, which inference tensors do not allow.
+    without = torch.no_grad() if is_sharded(model) else torch.inference_mode()
     try:
-        # Sharded weights are resized in place as the model runs, which inference tensors do not allow.
-        with torch.no_grad() if is_sharded(model) else torch.inference_mode():
+        with in_mode(model, training=mode == "train"), without:
             yield
     finally:
-        for module, training in modes:
-            module.training = training
         with torch.no_grad():
             for buffer, value in buffers:
                 buffer.copy_(value)

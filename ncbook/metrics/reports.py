@@ -14,10 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ncbook import checks, etf
+from ncbook import checks
 from ncbook.metrics.arrays import as_tensor
+from ncbook.metrics.baselines import Baselines
 from ncbook.metrics.choices import Averaging, Choices, Selection
-from ncbook.metrics.class_moments import MOST_SCORES, Head, SecondRead, Whitener, row_squares
+from ncbook.metrics.class_moments import Head, SecondRead, Whitener, row_squares
+from ncbook.metrics.class_table import ClassTable, class_table
+from ncbook.metrics.geometry import cdnv, duality, frame, norm
 
 # Printed only where they say something.
 OCCASIONAL = ("correction", "singletons", "classes", "classes_left_out", "samples_left_out")
@@ -55,6 +58,14 @@ class NeuralCollapseReport:
         max_angle_weight: the same of the ``w_k``.
         nc3: self-duality, ``|| W/||W||_F - M/||M||_F ||_F``, between 0 and 2, Papyan et al. (2020).
         nc3_product: ``|| W M'/||W M'||_F - (I - 1 1'/K)/sqrt(K - 1) ||_F``, Zhu et al. (2021).
+        nc0: ``||W' 1|| / ||W||_F``, how far the classifier's rows are from summing to zero, as those of every ETF do;
+            between 0 and ``sqrt(K)``. Zhao et al. (2026) follow its square, not normalised.
+        uniformity_means: for K > d, where there is no ETF: standard deviation over |mean| of ``log(1 / distance)``
+            between the ``m_k / ||m_k||`` of different classes; zero at an ETF, and small where directions are spread
+            evenly over the sphere. Wu and Papyan (2024), called GNC2 there; the kernel by Liu et al. (2023).
+        uniformity_weight: the same of the ``w_k``.
+        uniform_duality: standard deviation over |mean| of the cosines of ``w_k`` and ``m_k``: zero where every row is
+            aligned with its class mean to the same degree, Wu and Papyan (2024), called UNC3 there.
         nc4: share of samples for which the classifier, bias included, decides as the nearest class mean does, in
             [0, 1] and one at collapse, Papyan et al. (2020). ``None`` where the features were read only once.
         bias_collapse: ``||b + W mu_G||``, called NC4 by some; in units of a logit. A missing bias counts as zero.
@@ -77,6 +88,9 @@ class NeuralCollapseReport:
         classes: the numbers of the measured classes, ``None`` where all were measured.
         classes_left_out: classes of the head that were not measured.
         samples_left_out: samples that were not measured: ignored, or of a class left out.
+        per_class: a `ClassTable`, what the averages above average away. Not part of `as_dict`.
+        baselines: `Baselines`, what shuffled labels and noise score; where ``shuffles`` asked for it. Not part of
+            `as_dict`.
     """
 
     nc1: float
@@ -93,6 +107,10 @@ class NeuralCollapseReport:
     max_angle_weight: float | None
     nc3: float | None
     nc3_product: float | None
+    nc0: float | None
+    uniformity_means: float
+    uniformity_weight: float | None
+    uniform_duality: float | None
     nc4: float | None
     bias_collapse: float | None
     accuracy: float | None
@@ -112,6 +130,8 @@ class NeuralCollapseReport:
     classes: tuple[int, ...] | None = None
     classes_left_out: int = 0
     samples_left_out: int = 0
+    per_class: ClassTable | None = dataclasses.field(default=None, compare=False, repr=False)
+    baselines: Baselines | None = dataclasses.field(default=None, compare=False, repr=False)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -137,10 +157,16 @@ class NeuralCollapseReport:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as a plain dictionary, in order."""
-        return dataclasses.asdict(self)
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.compare}
+
+    def as_scalars(self, prefix: str = "") -> dict[str, float]:
+        """Return the measured numbers by name, for any logger: what is ``None`` or no number is left out."""
+        fields = self.as_dict() | ({} if self.baselines is None else self.baselines.as_dict())
+        checks.instance("prefix", prefix, str)
+        return {prefix + name: float(v) for name, v in fields.items() if isinstance(v, (int, float))}
 
     def __str__(self) -> str:
-        """Return a table, one line a field, four significant digits; then what was left out, and warnings, if any."""
+        """Return a table, one line a field, four significant digits; then baselines and warnings, if any."""
         lines = []
         for name, value in self.as_dict().items():
             if name in OCCASIONAL and not value:
@@ -149,8 +175,24 @@ class NeuralCollapseReport:
                 value = ", ".join(map(str, value[:8])) + (f", … ({len(value)})" if len(value) > 8 else "")
             shown = "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
             lines.append(f"{name:<22} {shown}")
+        lines += [] if self.baselines is None else [str(self.baselines)]
         lines += [f"warning: {text}" for text in self.warnings]
         return "\n".join(lines)
+
+
+def plotted(reports: Any, ax: Any) -> Any:
+    """Return what torchmetrics plots of a report, or of a sequence of them: the measures that vanish at collapse."""
+    several = isinstance(reports, (list, tuple))
+    for one in reports if several else (reports,):
+        checks.instance("val", one, NeuralCollapseReport)
+    if ax is not None and not hasattr(ax, "plot"):
+        raise ValueError(f"ax must be Matplotlib axes or None, got {type(ax).__name__}")
+    names = ("nc1", "cdnv", "directional_nc1", "nc2_means", "nc2_weight", "nc3")
+    numbers = [
+        {name: torch.tensor(value) for name in names if (value := getattr(one, name)) is not None}
+        for one in (reports if several else (reports,))
+    ]
+    return numbers if several else numbers[0]
 
 
 def classifier_arguments(
@@ -200,24 +242,26 @@ def report(
     moments = read.moments
     counts, K = moments.counts, len(moments.counts)
     centred, mean = moments.centred(between), moments.global_mean(between)
-    frame = _frame(centred, between_map.rank > 0)
+    M = frame(centred, between_map.rank > 0)
     singular = between_map.singular_values[: between_map.rank]
-    nc3, nc3_product = _duality(centred, between_map.rank > 0, weight)
-    W = _frame(weight, bool(weight.any())) if weight is not None else dict.fromkeys(frame)
+    variability, confusion = _variability(read, between_map, choices)
+    W = frame(weight, bool(weight.any())) if weight is not None else dict.fromkeys(M)
     return NeuralCollapseReport(
-        **_variability(read, between_map, choices),
-        nc2_means=frame["nc2"],
+        **variability,
+        nc2_means=M["nc2"],
         nc2_weight=W["nc2"],
-        equinorm_means=frame["equinorm"],
+        equinorm_means=M["equinorm"],
         equinorm_weight=W["equinorm"],
-        equiangularity_means=frame["equiangularity"],
+        equiangularity_means=M["equiangularity"],
         equiangularity_weight=W["equiangularity"],
-        max_angle_means=frame["max_angle"],
+        max_angle_means=M["max_angle"],
         max_angle_weight=W["max_angle"],
-        nc3=nc3,
-        nc3_product=nc3_product,
+        **duality(centred, between_map.rank > 0, weight),  # type: ignore[arg-type]
+        nc0=None if weight is None else norm(weight.sum(0)) / norm(weight) if bool(weight.any()) else math.nan,
+        uniformity_means=M["uniformity"],
+        uniformity_weight=W["uniformity"],
         nc4=_share(read.agreeing, counts, within),
-        bias_collapse=None if weight is None else _norm(weight @ mean + (0 if bias is None else bias)),
+        bias_collapse=None if weight is None else norm(weight @ mean + (0 if bias is None else bias)),
         accuracy=_share(read.right, counts, within),
         nearest_mean_accuracy=_share(read.nearest, counts, within),
         effective_rank=_effective_rank(singular),
@@ -235,15 +279,19 @@ def report(
         classes=left_out.classes,
         classes_left_out=left_out.classes_left_out,
         samples_left_out=left_out.samples_left_out,
+        per_class=class_table(read, centred, weight, choices.correction, left_out.classes, confusion),
     )
 
 
-def _variability(read: SecondRead, between_map: Whitener, choices: Choices) -> dict[str, float]:
-    """NC1 in its four forms."""
+def _variability(
+    read: SecondRead, between_map: Whitener, choices: Choices
+) -> tuple[dict[str, Any], tuple[Tensor, Tensor]]:
+    """NC1 in its four forms; and each class's largest CDNV, and with whom."""
     moments, within, correction = read.moments, choices.within, choices.correction
     counts, degrees = moments.counts, moments.degrees(correction)
     if float(counts.max()) < 2:  # no class has two samples: the variance within classes was not observed
-        return dict.fromkeys(("nc1", "nc1_trace_quotient", "cdnv", "directional_nc1"), math.nan)
+        nobody = torch.full_like(counts, math.nan), torch.zeros_like(counts, dtype=torch.int64)
+        return dict.fromkeys(("nc1", "nc1_trace_quotient", "cdnv", "directional_nc1"), math.nan), nobody
     variances = moments.scatters / degrees.clamp_min(1)
     within_trace = float(moments.within_weights(within, correction) @ variances)
     collapsed = between_map.rank == 0
@@ -251,74 +299,23 @@ def _variability(read: SecondRead, between_map: Whitener, choices: Choices) -> d
     between_trace = float(moments.class_weights(choices.between) @ row_squares(moments.centred(choices.between)))
     turns, sizes = moments.direction_scatters, (moments.direction_counts - correction).clamp_min(0)
     directional = turns.sum() / sizes.sum() if within == "sample" else (turns / sizes)[sizes > 0].mean()
-    return {
+    shown = (degrees > 0).nonzero()[:, 0]
+    mean_cdnv, worst, partner = cdnv(moments.centred("class")[shown], variances[shown])
+    confusion = torch.full_like(variances, math.nan), torch.zeros_like(counts, dtype=torch.int64)
+    confusion[0][shown], confusion[1][shown] = worst, shown[partner]
+    values = {
         "nc1": none if collapsed else read.whitened / len(counts),
         "nc1_trace_quotient": none if collapsed else within_trace / between_trace,
-        "cdnv": none if collapsed else _cdnv(moments.centred("class")[degrees > 0], variances[degrees > 0]),
+        "cdnv": none if collapsed else mean_cdnv,
         "directional_nc1": float(directional),
     }
-
-
-def _cdnv(means: Tensor, variances: Tensor) -> float:
-    """Mean over pairs of classes of the class-distance normalised variance, some hundred rows of pairs at a time."""
-    K, norms = len(means), row_squares(means)
-    if K < 2:
-        return math.nan
-    total = 0.0
-    size = max(16, min(512, MOST_SCORES // K))
-    for start in range(0, K, size):
-        some = means[start : start + size]
-        scale = norms[start : start + size, None] + norms
-        squares = torch.addmm(scale, some, means.T, alpha=-2)
-        # The difference of two close means loses its digits in the product: take it first there.
-        for pairs in (squares < 1e-5 * scale).nonzero().split(4096):
-            i, j = pairs.unbind(1)
-            squares[i, j] = row_squares(some[i] - means[j])
-        index = torch.arange(len(some), device=means.device)
-        squares[index, start + index] = math.inf  # a class is no pair with itself
-        total += float(((variances[start : start + size, None] + variances) / (2 * squares)).sum())
-    return total / (K * (K - 1))
-
-
-def _frame(vectors: Tensor, defined: bool) -> dict[str, float]:
-    """NC2 of a set of vectors (K, d): distance to an ETF, equal norms, equal angles, largest angles."""
-    K = len(vectors)
-    norms = torch.linalg.vector_norm(vectors, dim=1)
-    if not defined:
-        return dict.fromkeys(("nc2", "equinorm", "equiangularity", "max_angle"), math.nan)
-    different = ~torch.eye(K, dtype=torch.bool, device=vectors.device)
-    units = vectors / norms[:, None]  # a zero vector gives nan: its angles are not defined
-    cosines = (units @ units.T)[different]
-    return {
-        "nc2": etf.etf_distance(vectors),
-        "equinorm": float(norms.std(correction=0) / norms.mean()),
-        "equiangularity": float(cosines.std(correction=0)),
-        "max_angle": float((cosines + 1 / (K - 1)).abs().mean()),
-    }
-
-
-def _duality(centred: Tensor, defined: bool, weight: Tensor | None) -> tuple[float | None, float | None]:
-    """NC3 in its two forms."""
-    if weight is None:
-        return None, None
-    if not defined or not bool(weight.any()):
-        return math.nan, math.nan
-    K, product = len(weight), weight @ centred.T
-    target = (torch.eye(K, dtype=weight.dtype, device=weight.device) - 1 / K) / math.sqrt(K - 1)
-    return (
-        _norm(weight / _norm(weight) - centred / _norm(centred)),
-        _norm(product / _norm(product) - target) if bool(product.any()) else math.nan,
-    )
+    return values, confusion
 
 
 def _share(hits: Tensor | None, counts: Tensor, within: Averaging) -> float | None:
     if hits is None:
         return None
     return float(hits.sum() / counts.sum()) if within == "sample" else float((hits / counts).mean())
-
-
-def _norm(tensor: Tensor) -> float:
-    return float(torch.linalg.vector_norm(tensor))
 
 
 def _effective_rank(singular_values: Tensor) -> float:

@@ -17,8 +17,8 @@ class ETFClassifier(nn.Module):
     """A last layer fixed at a simplex ETF: nothing in it is trained.
 
     Args:
-        feature_dim: d >= K - 1.
         num_classes: K >= 2.
+        feature_dim: d >= K - 1.
         scale: the norm of each row, > 0. A larger one lets the same features reach smaller losses.
         generator: turns the frame by a random rotation; without it the frame is deterministic.
         nonnegative: turn the frame so that features behind a ReLU can meet it: the rows are the first K coordinate
@@ -42,8 +42,8 @@ class ETFClassifier(nn.Module):
 
     def __init__(
         self,
-        feature_dim: int,
         num_classes: int,
+        feature_dim: int,
         *,
         scale: float = 1.0,
         generator: torch.Generator | None = None,
@@ -53,6 +53,9 @@ class ETFClassifier(nn.Module):
     ) -> None:
         super().__init__()
         checks.number("scale", scale, positive=True)
+        checks.integer("feature_dim", feature_dim)
+        for name, value in (("nonnegative", nonnegative), ("learn_scale", learn_scale), ("learn_bias", learn_bias)):
+            checks.flag(name, value)
         frame = simplex_etf(num_classes, feature_dim, generator=generator, dtype=torch.float32)
         if nonnegative:
             frame = _centred_axes(num_classes, feature_dim, generator)
@@ -67,6 +70,7 @@ class ETFClassifier(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return logits (N, K) of ``features`` (N, d)."""
+        checks.tensor("features", features, "N, d", read=False, d=self.weight.shape[1])
         return linear(features, self.weight, self.bias)
 
 

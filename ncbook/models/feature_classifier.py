@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from ncbook import checks
 from ncbook.models.etf_classifier import ETFClassifier
 
 
 class FeatureClassifier(nn.Module):
-    """A ``backbone`` from images to features (N, d), then a linear ``classifier`` with ``weight`` and ``bias``."""
+    """A ``backbone`` from images to features (N, d), then a linear ``classifier`` with ``weight`` and ``bias``.
+
+    Raises:
+        ValueError: if one of the two is no module, or the classifier has no weight and bias.
+    """
 
     def __init__(self, backbone: nn.Module, classifier: nn.Linear | ETFClassifier) -> None:
         super().__init__()
-        self.backbone = backbone
-        self.classifier = classifier
+        self.backbone = checks.module("backbone", backbone)
+        self.classifier = checks.module("classifier", classifier, "weight", "bias")
 
     @property
     def num_classes(self) -> int:
@@ -27,7 +32,7 @@ class FeatureClassifier(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """Return the features (N, d) that the last layer sees."""
-        return self.backbone(images)
+        return self.backbone(checks.tensor("images", images, "N, …", read=False))
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits (N, K)."""

@@ -52,8 +52,10 @@ def mlp(
     Raises:
         ValueError: for a size that is not a positive integer, an unknown ``classifier``, or an ETF that does not fit.
     """
-    entries = math.prod(_sizes("input_shape", [input_shape] if isinstance(input_shape, int) else input_shape))
-    widths = _sizes("hidden", hidden) + _sizes("feature_dim", [feature_dim])
+    checks.flag("normalise", normalise)
+    checks.flag("relu_features", relu_features)
+    entries = math.prod(checks.integers("input_shape", [input_shape] if isinstance(input_shape, int) else input_shape))
+    widths = (*checks.integers("hidden", hidden), checks.integer("feature_dim", feature_dim))
     layers: list[nn.Module] = [nn.Flatten()]
     for i, width in enumerate(widths):
         layers.append(skip_init(nn.Linear, entries, width, bias=not normalise))
@@ -87,10 +89,9 @@ def cnn(
     Raises:
         ValueError: as `mlp`; also if ``input_shape`` is not three sizes, or the image is too small to halve that often.
     """
-    shape, widths = _sizes("input_shape", input_shape), _sizes("channels", channels)
-    if len(shape) != 3:
-        raise ValueError(f"input_shape must be (channels, height, width), got {tuple(shape)}")
-    depth, height, width = shape
+    checks.flag("relu_features", relu_features)
+    depth, height, width = checks.integers("input_shape", input_shape, 3)
+    widths = checks.integers("channels", channels)
     if min(height, width) < 2 ** len(widths):
         raise ValueError(f"input_shape must allow {len(widths)} halvings, got {height} x {width} pixels")
     layers: list[nn.Module] = []
@@ -98,8 +99,7 @@ def cnn(
         convolution = skip_init(nn.Conv2d, depth, channel, 3, padding=1, bias=False)
         layers += [convolution, nn.BatchNorm2d(channel, eps=EPS), nn.ReLU(), nn.MaxPool2d(2)]
         depth, height, width = channel, height // 2, width // 2
-    _sizes("feature_dim", [feature_dim])
-    flat = skip_init(nn.Linear, depth * height * width, feature_dim, bias=False)
+    flat = skip_init(nn.Linear, depth * height * width, checks.integer("feature_dim", feature_dim), bias=False)
     layers += [nn.Flatten(), flat, nn.BatchNorm1d(feature_dim, eps=EPS)]
     if relu_features:
         layers.append(nn.ReLU())
@@ -167,10 +167,6 @@ def resnet50(
     return _assemble(net, feature_dim, num_classes, classifier, seed, nonnegative=True, learn_bias=True)
 
 
-def _sizes(name: str, sizes: Sequence[int]) -> list[int]:
-    return [checks.integer(name, size) for size in sizes]
-
-
 def _assemble(
     backbone: nn.Module,
     feature_dim: int,
@@ -182,13 +178,12 @@ def _assemble(
 ) -> FeatureClassifier:
     checks.integer("num_classes", num_classes, minimum=2)
     generator = torch.Generator().manual_seed(checks.integer("seed", seed, minimum=0))
-    if kind not in ("learned", "etf"):
-        raise ValueError(f'classifier must be "learned" or "etf", got {kind!r}')
+    checks.option("classifier", kind, "learned", "etf")
     last: nn.Linear | ETFClassifier
     if kind == "learned":
         last = skip_init(nn.Linear, feature_dim, num_classes)
     else:
-        last = ETFClassifier(feature_dim, num_classes, nonnegative=nonnegative, learn_bias=learn_bias)
+        last = ETFClassifier(num_classes, feature_dim, nonnegative=nonnegative, learn_bias=learn_bias)
     model = FeatureClassifier(backbone, last)
     guard(model)
     # Layers come uninitialised (skip_init), so that nothing is drawn from the global random state.

@@ -23,7 +23,7 @@ class UnitFeatures(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return ``features`` (N, d) with unit rows."""
-        return normalize(features, dim=1)
+        return normalize(checks.tensor("features", features, "N, d", read=False), dim=1)
 
 
 class NormalisedClassifier(nn.Module):
@@ -52,7 +52,7 @@ class NormalisedClassifier(nn.Module):
             raise ValueError("directions must have no zero row: it has no direction")
         log_temperature = torch.tensor(math.log(checks.number("temperature", temperature, positive=True)))
         self.directions = nn.Parameter(directions.detach().clone())
-        if learned:
+        if checks.flag("learned", learned):
             self.log_temperature = nn.Parameter(log_temperature)
         else:
             self.register_buffer("log_temperature", log_temperature)
@@ -70,6 +70,7 @@ class NormalisedClassifier(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return logits (N, K) of unit ``features`` (N, d)."""
+        checks.tensor("features", features, "N, d", read=False, d=self.directions.shape[1])
         return linear(features, self.weight)
 
 
@@ -90,6 +91,8 @@ def normalise_features(
 
     Source: Yaras et al. (2022), section 2.
     """
+    checks.flag("learned_temperature", learned_temperature)
+    checks.instance("model", model, FeatureClassifier)
     if not isinstance(model.classifier, nn.Linear):
         raise ValueError(f"model must have a linear classifier, got {type(model.classifier).__name__}")
     own = copy.deepcopy(model)

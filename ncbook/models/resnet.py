@@ -74,8 +74,7 @@ def backbone(
     """
     if depth not in DEPTHS:
         raise ValueError(f"depth must be one of {sorted(DEPTHS)}, got {depth!r}")
-    if stem not in ("cifar", "imagenet"):
-        raise ValueError(f'stem must be "cifar" or "imagenet", got {stem!r}')
+    checks.option("stem", stem, "cifar", "imagenet")
     checks.integer("feature_dim", feature_dim)
     checks.integer("width", width)
     checks.integer("channels", channels)
@@ -97,7 +96,7 @@ def backbone(
         _end_in(net.get_submodule(f"layer4.{counts[-1] - 1}"), feature_dim)
         net.add_module("avgpool", nn.AdaptiveAvgPool2d(1))
         net.add_module("flatten", nn.Flatten())
-    net.recompute = bool(recompute)
+    net.recompute = checks.flag("recompute", recompute)
     net.to_empty(device="cpu")
     for module in net.modules():
         if isinstance(module, _BatchNorm):

@@ -39,10 +39,11 @@ def loss_and_gradient(
 
 
 def _field(network: ShallowReLU, inputs: Tensor, labels: Tensor, loss: str | None) -> flow.Clocked:
+    checks.instance("network", network, ShallowReLU)
     X = checks.tensor("inputs", inputs, "N, D", D=network.W.shape[1]).detach().double().cpu().numpy()
     K = len(network.V)
     y = checks.labels("labels", labels, num_samples=len(X), num_classes=max(K, 2)).cpu().numpy()
-    name = loss or ("exponential" if K == 1 else "cross_entropy")
+    name = ("exponential" if K == 1 else "cross_entropy") if loss is None else loss
     value = flow.log_loss(y, name)
     if (name == "cross_entropy") != (K > 1):
         raise ValueError(f"loss must be {'cross_entropy' if K > 1 else 'binary'} for {K} output(s), got {loss!r}")
@@ -68,8 +69,15 @@ class Flow:
         return len(self.log_times)
 
     def network(self, index: int = -1) -> ShallowReLU:
-        """Return the network at one of the times, the last by default."""
-        return ShallowReLU(self.W[index], self.V[index])
+        """Return the network at one of the times, the last by default.
+
+        Raises:
+            ValueError: if ``index`` is not an integer in ``-T … T - 1``.
+        """
+        i = checks.integer("index", index, minimum=-len(self))
+        if i >= len(self):
+            raise ValueError(f"index must be below {len(self)}, the number of times, got {i}")
+        return ShallowReLU(self.W[i], self.V[i])
 
     def log_time_of_loss(self, fraction: float) -> float:
         """Return the log time at which the loss has fallen to ``fraction`` of its start, interpolated; nan if never.
@@ -164,6 +172,7 @@ def stochastic_gradient_descent(
     Raises:
         ValueError: for a wrong shape or an argument out of range.
     """
+    checks.instance("network", network, ShallowReLU)
     X = checks.tensor("inputs", inputs, "N, D", D=network.W.shape[1])
     y = checks.labels("labels", labels, num_samples=len(X), num_classes=len(network.V))
     step, size = checks.number("learning_rate", learning_rate, positive=True), checks.integer("batch_size", batch_size)

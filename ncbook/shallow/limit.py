@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ncbook import checks
 from ncbook.etf import etf_distance
+from ncbook.metrics import neural_collapse
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,11 @@ def pseudo_labels(num_classes: int, num_outputs: int | None = None) -> Tensor:
         ValueError: for another number of outputs.
     """
     K = checks.integer("num_classes", num_classes, minimum=2)
-    if num_outputs == 1 and K == 2:
+    outputs = K if num_outputs is None else checks.integer("num_outputs", num_outputs)
+    if outputs == 1 and K == 2:
         return torch.tensor([[-1.0, 1.0]], dtype=torch.float64)
-    if num_outputs not in (None, K):
-        raise ValueError(f"num_outputs must be {K}{' or 1' if K == 2 else ''}, got {num_outputs!r}")
+    if outputs != K:
+        raise ValueError(f"num_outputs must be {K}{' or 1' if K == 2 else ''}, got {outputs}")
     return math.sqrt(K / (K - 1)) * (torch.eye(K, dtype=torch.float64) - 1 / K)
 
 
@@ -126,8 +128,8 @@ def predicted_limit(inputs: Tensor, labels: Tensor) -> Limit:
 class Collapse:
     """Five measures of collapse of one network on one data set; each is 0 at perfect collapse of its kind."""
 
-    nc1: float  # tr(Sigma_W Sigma_B^+) / K of the features: not 0 in the limit of this chapter
-    directional_nc1: float  # mean over classes of the variance of the features scaled to unit length
+    nc1: float  # of `metrics.neural_collapse`: not 0 in the limit of this chapter
+    directional_nc1: float  # of `metrics.neural_collapse`: the variance of the features scaled to unit length
     nc2_frame: float  # distance of the class directions' Gram matrix from an orthonormal frame's
     nc2_etf: float  # distance of the centred class directions' Gram matrix from a simplex ETF's
     nc3: float  # distance of the classifier from the pseudo-labels times the class directions (projected self-duality)
@@ -140,7 +142,7 @@ def collapse(features: Tensor, labels: Tensor, classifier: Tensor) -> Collapse:
     the normalised means of unit features. All measures are ``nan`` where all features of a class vanish.
 
     Raises:
-        ValueError: for a wrong shape, a non-finite entry, or a missing class.
+        ValueError: for a wrong shape, a missing class, or features that `metrics.neural_collapse` refuses.
 
     Source: Min, Zhu and Vidal (2025), appendix B.2 for the frame; Papyan, Han and Donoho (2020) for NC1; the
     directional and projected versions are this book's, made to vanish at the limit of Theorem 1.
@@ -159,7 +161,8 @@ def collapse(features: Tensor, labels: Tensor, classifier: Tensor) -> Collapse:
     centred = phi - phi.mean(dim=0)
     nc2_etf = etf_distance(centred) if float(centred.norm()) > 0 else math.nan
     nc3 = float((V - dual).norm() / V.norm())
-    return Collapse(_nc1(H, y, K), _directional_nc1(H, y, K), float(frame.norm()), nc2_etf, nc3)
+    found = neural_collapse(H, y)
+    return Collapse(found.nc1, found.directional_nc1, float(frame.norm()), nc2_etf, nc3)
 
 
 def class_directions(features: Tensor, labels: Tensor) -> Tensor:
@@ -180,26 +183,3 @@ def _num_classes(y: Tensor) -> int:
     if len(counts) < 2 or bool((counts == 0).any()):
         raise ValueError(f"labels must hold every class 0 … K - 1 with K >= 2, got counts {counts.tolist()}")
     return len(counts)
-
-
-def _nc1(H: Tensor, y: Tensor, K: int) -> float:
-    """``tr(Sigma_W Sigma_B^+) / K``: project residuals on the K - 1 directions in which the class means differ."""
-    means = torch.stack([H[y == k].mean(dim=0) for k in range(K)])
-    centred = (means - means.mean(dim=0)) / math.sqrt(K)
-    _, s, Vh = torch.linalg.svd(centred, full_matrices=False)
-    # The centred means sum to zero, so the last singular value is round-off: never divide by it.
-    if float(s[K - 2]) <= 1e-12 * float(s[0]):
-        return math.nan
-    residual = (H - means[y]) @ Vh[: K - 1].T / s[: K - 1]
-    return float(sum(residual[y == k].square().sum() / (y == k).sum() for k in range(K))) / K**2
-
-
-def _directional_nc1(H: Tensor, y: Tensor, K: int) -> float:
-    length = H.norm(dim=1)
-    total = 0.0
-    for k in range(K):
-        seen = (y == k) & (length > 0)
-        unit = H[seen] / length[seen, None]
-        # Deviations from the mean keep their digits far below 1e-16; one minus the mean cosine would not.
-        total += float((unit - unit.mean(dim=0)).square().sum(dim=1).mean())
-    return total / K

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from scipy.integrate import RK45
 from scipy.special import log_expit
 
+from ncbook import checks
+
 Array = NDArray[np.float64]
 LOSSES = ("exponential", "logistic", "cross_entropy")
 LogLoss = Callable[[Array], tuple[float, Array]]
@@ -33,8 +35,7 @@ def log_loss(labels: NDArray[np.int64], loss: str) -> LogLoss:
     Raises:
         ValueError: for an unknown loss, or a binary loss with labels other than 0 and 1.
     """
-    if loss not in LOSSES:
-        raise ValueError(f"loss must be one of {LOSSES}, got {loss!r}")
+    checks.option("loss", loss, *LOSSES)
     if loss == "cross_entropy":
         return _cross_entropy(labels)
     if labels.max() > 1:

@@ -52,7 +52,7 @@ class ShallowReLU:
         g = torch.Generator().manual_seed(checks.integer("seed", seed, minimum=0))
         W = eps / math.sqrt(D) * torch.randn(h, D, generator=g, dtype=torch.float64)
         V = eps / math.sqrt(K) * torch.randn(K, h, generator=g, dtype=torch.float64)
-        return cls(W, V * (W.norm(dim=1) / V.norm(dim=0)) if balanced else V)
+        return cls(W, V * (W.norm(dim=1) / V.norm(dim=0)) if checks.flag("balanced", balanced) else V)
 
     @classmethod
     def semi_local(

@@ -21,7 +21,7 @@ def assignment(network: ShallowReLU, inputs: Tensor, labels: Tensor) -> Tensor:
     Raises:
         ValueError: for a wrong shape.
     """
-    on = network.features(inputs) > 0
+    on = checks.instance("network", network, ShallowReLU).features(inputs) > 0
     y = checks.labels("labels", labels, num_samples=len(on))
     active = torch.stack([on[y == k].any(dim=0) for k in range(int(y.max()) + 1)])
     one = active.sum(dim=0) == 1
@@ -54,7 +54,7 @@ def measured_limit(network: ShallowReLU, inputs: Tensor, labels: Tensor) -> tupl
     Raises:
         ValueError: for a wrong shape or a missing class.
     """
-    unit = network.direction()
+    unit = checks.instance("network", network, ShallowReLU).direction()
     phi = class_directions(unit.features(inputs), labels)
     along = phi @ unit.W.double()
     scales = along.norm(dim=1)

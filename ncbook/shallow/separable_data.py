@@ -225,7 +225,7 @@ def _centres(K: int, rho: float) -> Tensor:
 
 
 def _lengths(X: Tensor, norms: tuple[float, float], g: torch.Generator) -> Tensor:
-    low, high = norms
+    low, high = checks.sequence("norms", norms, 2)
     if not 0 < checks.number("norms", low) <= checks.number("norms", high):
         raise ValueError(f"norms must be (low, high) with 0 < low <= high, got {norms!r}")
     return X * (low + (high - low) * torch.rand(len(X), 1, generator=g, dtype=torch.float64))

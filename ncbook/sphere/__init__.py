@@ -1,32 +1,38 @@
-"""Normalised features: the problem on a product of spheres, its geometry, certificate, curvature, critical points."""
+"""Normalised features: the problem on a product of spheres, in the words of `ufm`, and the spheres' geometry."""
 
-from ncbook.sphere.census import SphereCriticalPoint, critical_point, stranded_point
-from ncbook.sphere.certificates import SphereCertificate, certificate, radial_gradient
-from ncbook.sphere.curvature import curvatures, hessian, tangent_basis
+from ncbook._landscape import Escape
+from ncbook.sphere.census import Census, critical_points, stranded_point
+from ncbook.sphere.certificates import Certificate, certificate, radial_gradient
+from ncbook.sphere.curvature import hessian, hessian_vector_product, smallest_curvature, tangent_basis
+from ncbook.sphere.descent import Descent, descend
 from ncbook.sphere.enclosures import ExactBound, exact_lower_bound
-from ncbook.sphere.escape import Escape, escape_direction, unused_direction
+from ncbook.sphere.escape import escape_direction, unused_direction
+from ncbook.sphere.formulas import Point
 from ncbook.sphere.geometry import geodesic, project, retract
-from ncbook.sphere.model import SphericalOptimum, SphericalPath, SphericalSolution, SphericalUFM, temperature_for
+from ncbook.sphere.model import Optimum, Solution, SphericalUFM, temperature_for
 
 __all__ = [
+    "Census",
+    "Certificate",
+    "Descent",
     "Escape",
     "ExactBound",
-    "SphereCertificate",
-    "SphereCriticalPoint",
-    "SphericalOptimum",
-    "SphericalPath",
-    "SphericalSolution",
+    "Optimum",
+    "Point",
+    "Solution",
     "SphericalUFM",
     "certificate",
-    "critical_point",
-    "curvatures",
+    "critical_points",
+    "descend",
     "escape_direction",
     "exact_lower_bound",
     "geodesic",
     "hessian",
+    "hessian_vector_product",
     "project",
     "radial_gradient",
     "retract",
+    "smallest_curvature",
     "stranded_point",
     "tangent_basis",
     "temperature_for",

@@ -1,8 +1,9 @@
-"""Critical points of the normalised problem, of any index, found by search; and one known in closed form."""
+"""A census of critical points on the spheres, of any index, found by search; and one point in closed form."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,70 +12,90 @@ from torch.nn.functional import normalize
 
 from ncbook import checks
 from ncbook.etf import simplex_etf
-from ncbook.sphere.curvature import curvatures, gradient_norm, hessian, tangent_basis
-from ncbook.sphere.model import SphericalUFM
+from ncbook.sphere.curvature import hessian, tangent_basis
+from ncbook.sphere.formulas import Point, gradient, gradient_norm, value
+from ncbook.sphere.model import SphericalUFM, prepare
 
 
 @dataclass(frozen=True)
-class SphereCriticalPoint:
-    """A critical point of any index, with the eigenvalues of its Riemannian Hessian in ascending order."""
+class Census:
+    """Critical points found by search, M of them, all with a gradient below the tolerance asked for."""
 
-    W: Tensor  # (K, d)
-    H: Tensor  # (N, d)
-    value: float
-    gradient_norm: float
-    curvatures: Tensor  # ((K + N)(d - 1),)
+    points: tuple[Point, ...]
+    value: Tensor  # (M,) objective
+    gradient_norm: Tensor  # (M,)
+    index: Tensor  # (M,) number of negative eigenvalues of the Riemannian Hessian
+    smallest: Tensor  # (M,) its smallest eigenvalue
+    starts: int  # searches begun; the others did not converge
 
 
-def critical_point(
+def critical_points(
     problem: SphericalUFM,
-    seed: int = 0,
+    starts: int | Sequence[Point] = 200,
     *,
-    start: tuple[Tensor, Tensor] | None = None,
+    seed: int = 0,
     max_iterations: int = 300,
     tolerance: float = 1e-10,
-) -> SphereCriticalPoint | None:
-    """Find a critical point of any kind by driving the gradient's norm, not the loss, to zero.
+) -> Census:
+    """Search for critical points of any index by driving the norm of the gradient to zero.
 
-    A Levenberg-Marquardt iteration on ``grad f = 0``: it is drawn to saddles and maxima as readily as to minima,
-    which is what a census needs.
+    Levenberg-Marquardt steps on ``grad f = 0``, from one start after the other: unlike descent on ``f`` they are drawn
+    to saddles and maxima as much as to minima.
 
     Args:
-        problem: the problem; the Hessian is formed, so keep ``(K + N)(d - 1)`` below a few hundred.
-        seed: of the uniform start; ignored when ``start`` is given.
-        start: a point ``(W, H)`` to start from.
-        max_iterations: after which the search gives up.
-        tolerance: a gradient norm that counts as zero.
+        problem: the problem; Hessians are formed, so keep ``(K + N)(d - 1)`` below a few hundred.
+        starts: how many random starts, or the points to start from.
+        seed: of the first random start; the next ones take the seeds that follow.
+        max_iterations: steps of each search. tolerance: largest gradient norm that counts as critical.
 
     Returns:
-        SphereCriticalPoint, or None where the search ended at a point whose gradient is not zero.
+        Census: the points that converged, in the order of their starts.
 
     Raises:
         ValueError: for a bad start or option.
 
     Source: Levenberg-Marquardt (Boumal 2023, section 8.4 treats the same idea on manifolds).
     """
+    checks.instance("problem", problem, SphericalUFM)
+    checks.integer("seed", seed, minimum=0)
     checks.integer("max_iterations", max_iterations)
     checks.number("tolerance", tolerance, positive=True)
-    K = problem.num_classes
-    point = torch.cat(problem.random_point(seed) if start is None else start)
-    problem.check_point(point[:K], point[K:])
-    damping, norm = 1e-2, gradient_norm(problem, point[:K], point[K:])
-    for _ in range(max_iterations):
+    if isinstance(starts, Sequence) and len(starts) > 0:
+        given = [prepare(problem, *checks.sequence("starts", point, 2)) for point in starts]
+    else:
+        given = [problem.random_point(s) for s in range(seed, seed + checks.integer("starts", starts))]
+    ends = (_levenberg_marquardt(problem, torch.cat(point), max_iterations, tolerance) for point in given)
+    found = [end for end in ends if end is not None]
+    spectra = [torch.linalg.eigvalsh(hessian(problem, *point)) for point in found]
+    row = lambda numbers: torch.tensor(list(numbers), dtype=torch.float64)
+    return Census(
+        points=tuple(found),
+        value=row(value(problem, *point) for point in found),
+        gradient_norm=row(gradient_norm(problem, *point) for point in found),
+        # Rotations of the whole point cost nothing; round-off leaves their eigenvalues below 1e-12.
+        index=row((spectrum < -1e-8).sum() for spectrum in spectra).long(),
+        smallest=row(spectrum[0] for spectrum in spectra),
+        starts=len(given),
+    )
+
+
+def _levenberg_marquardt(problem: SphericalUFM, x: Tensor, iterations: int, tolerance: float) -> Point | None:
+    parts = lambda rows: Point(rows[: problem.num_classes], rows[problem.num_classes :])
+    damping, norm = 1e-2, gradient_norm(problem, *parts(x))
+    for _ in range(iterations):
         if norm <= tolerance:
-            return _describe(problem, point[:K], point[K:], norm)
-        basis = tangent_basis(point).flatten(1)
-        A = hessian(problem, point[:K], point[K:])
-        g = basis @ torch.cat(problem.riemannian_gradient(point[:K], point[K:])).flatten()
-        eigenvalues, vectors = torch.linalg.eigh(A)
+            return parts(x)
+        basis = tangent_basis(x).flatten(1)
+        g = basis @ torch.cat(gradient(problem, *parts(x))).flatten()
+        eigenvalues, vectors = torch.linalg.eigh(hessian(problem, *parts(x)))
         # Damping in proportion to the gradient keeps the end quadratic: mu -> 0 as the residual does.
         coefficients = eigenvalues / (eigenvalues.square() + damping * norm) * (vectors.T @ g)
-        step = (basis.T @ (vectors @ coefficients)).view_as(point)
-        step = step / max(1.0, float(step.norm()) / math.sqrt(len(point)))
-        trial = normalize(point - step, dim=1)
-        trial_norm = gradient_norm(problem, trial[:K], trial[K:])
+        step = (basis.T @ (vectors @ coefficients)).view_as(x)
+        step = step / max(1.0, float(step.norm()) / math.sqrt(len(x)))
+        trial = normalize(x - step, dim=1)
+        trial_norm = gradient_norm(problem, *parts(trial))
         if trial_norm < norm:
-            point, norm, damping = trial, trial_norm, damping / 3
+            x, norm, damping = trial, trial_norm, damping / 3
         else:
             damping *= 4
             if damping > 1e12:
@@ -82,7 +103,7 @@ def critical_point(
     return None
 
 
-def stranded_point(problem: SphericalUFM, sample: int = 0) -> tuple[Tensor, Tensor]:
+def stranded_point(problem: SphericalUFM, sample: int = 0) -> Point:
     """Return the simplex ETF with one feature moved to the far side, opposite to its own class's row.
 
     With ``W`` held there, that feature is a critical point of its own loss. In ``d = K - 1`` it is a strict local
@@ -96,13 +117,10 @@ def stranded_point(problem: SphericalUFM, sample: int = 0) -> tuple[Tensor, Tens
 
     Source: derived in chapter 6.
     """
+    checks.instance("problem", problem, SphericalUFM)
     if checks.integer("sample", sample, minimum=0) >= problem.num_samples:
         raise ValueError(f"sample must be below N = {problem.num_samples}, got {sample}")
     W = simplex_etf(problem.num_classes, problem.feature_dim)
-    H = W.repeat_interleave(problem.samples_per_class, dim=0)
+    H = W[problem.labels]
     H[sample] = -H[sample]
-    return W, H
-
-
-def _describe(problem: SphericalUFM, W: Tensor, H: Tensor, norm: float) -> SphereCriticalPoint:
-    return SphereCriticalPoint(W, H, problem._value(W, H), norm, curvatures(problem, W, H))
+    return Point(W, H)

@@ -1,4 +1,4 @@
-"""The landscape on a product of spheres: curvature, a certificate of global optimality, ways out, critical points.
+"""A certificate of global optimality on a product of spheres.
 
 With ``G`` the gradient with respect to the logits divided by the temperature, a critical point of the normalised
 problem satisfies ``tau G'H = diag(alpha) W`` and ``tau G W = diag(beta) H``. The symmetric matrix
@@ -19,12 +19,12 @@ import torch
 from torch import Tensor
 
 from ncbook import checks
-from ncbook.sphere.curvature import gradient_norm
-from ncbook.sphere.model import SphericalUFM
+from ncbook.sphere.formulas import euclidean_gradient, gradient_norm, residual
+from ncbook.sphere.model import SphericalUFM, prepare
 
 
 @dataclass(frozen=True)
-class SphereCertificate:
+class Certificate:
     """What ``S`` says about a point: trust ``is_global`` where ``gradient_norm`` is small."""
 
     smallest_eigenvalue: float  # of S, in units of the loss
@@ -33,7 +33,7 @@ class SphereCertificate:
     matrix: Tensor  # S, (K + N, K + N)
 
 
-def certificate(problem: SphericalUFM, W: Tensor, H: Tensor, *, tolerance: float = 1e-8) -> SphereCertificate:
+def certificate(problem: SphericalUFM, W: Tensor, H: Tensor, *, tolerance: float = 1e-8) -> Certificate:
     """Decide whether a critical point is a global minimum, from one symmetric matrix.
 
     Args:
@@ -41,20 +41,21 @@ def certificate(problem: SphericalUFM, W: Tensor, H: Tensor, *, tolerance: float
         tolerance: an eigenvalue of ``S``, or a gradient norm, up to this times ``temperature / N`` counts as zero.
 
     Returns:
-        SphereCertificate: ``is_global`` is True where the gradient vanishes and ``S`` has no negative eigenvalue.
+        Certificate: ``is_global`` is True where the gradient vanishes and ``S`` has no negative eigenvalue.
 
     Raises:
         ValueError: as for ``hessian``, or for a negative tolerance.
 
     Source: proved in chapter 6.
     """
+    W, H = prepare(problem, W, H)
     slack = checks.number("tolerance", tolerance) * problem.temperature / problem.num_samples
-    G = problem.temperature * problem.residual(W, H)
+    G = problem.temperature * residual(problem, W, H)[0]
     alpha, beta = radial_gradient(problem, W, H)
     S = torch.cat([torch.cat([-torch.diag(alpha), G.T], dim=1), torch.cat([G, -torch.diag(beta)], dim=1)])
     smallest = float(torch.linalg.eigvalsh(S)[0])
     norm = gradient_norm(problem, W, H)
-    return SphereCertificate(smallest, norm, smallest >= -slack and norm <= slack, S)
+    return Certificate(smallest, norm, smallest >= -slack and norm <= slack, S)
 
 
 def radial_gradient(problem: SphericalUFM, W: Tensor, H: Tensor) -> tuple[Tensor, Tensor]:
@@ -65,5 +66,6 @@ def radial_gradient(problem: SphericalUFM, W: Tensor, H: Tensor) -> tuple[Tensor
     Raises:
         ValueError: as for ``hessian``.
     """
-    grad_W, grad_H = problem.euclidean_gradient(W, H)
+    W, H = prepare(problem, W, H)
+    grad_W, grad_H = euclidean_gradient(problem, W, H)
     return (W * grad_W).sum(dim=1), (H * grad_H).sum(dim=1)

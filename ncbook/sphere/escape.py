@@ -2,48 +2,48 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
 
 import torch
 from torch import Tensor
 
 from ncbook import checks
+from ncbook._landscape import Escape
 from ncbook.sphere.certificates import certificate
-from ncbook.sphere.model import SphericalUFM
+from ncbook.sphere.formulas import Point
+from ncbook.sphere.model import SphericalUFM, prepare
 
 
-@dataclass(frozen=True)
-class Escape:
-    """A tangent direction of unit length along which the loss falls to second order."""
+def escape_direction(problem: SphericalUFM, W: Tensor, H: Tensor, *, tolerance: float = 1e-8) -> Escape:
+    """Return the proof's explicit direction of negative curvature at a point, or None and the reason.
 
-    dW: Tensor  # (K, d)
-    dH: Tensor  # (N, d)
-    curvature: float  # second derivative of the loss along it, negative
+    It is ``u a'`` with ``a`` a unit vector for which ``W a = 0`` and ``H a = 0``, and ``u`` the eigenvector of ``S``
+    at its smallest eigenvalue; the second derivative of the loss along ``(u_W a', u_H a')`` is that eigenvalue.
 
+    Args:
+        problem: the problem. W: classifier (K, d). H: features (N, d), ordered by class; unit rows.
+        tolerance: an eigenvalue of ``S`` above minus this times ``temperature / N`` counts as not negative.
 
-def escape_direction(problem: SphericalUFM, W: Tensor, H: Tensor) -> Escape:
-    """Return the way out that the proof gives: ``u a'`` with ``a`` an unused direction of space.
-
-    ``a`` is a unit vector with ``W a = 0`` and ``H a = 0``, and ``u`` the eigenvector of ``S`` at its smallest
-    eigenvalue; the second derivative of the loss along ``(u_W a', u_H a')`` is that eigenvalue.
+    Returns:
+        Escape: of unit length, with ``direction`` None where the certificate holds, or where ``W`` and ``H`` leave no
+        direction of space unused.
 
     Raises:
-        ValueError: if the rows of ``W`` and ``H`` span the whole space, or if ``S`` has no negative eigenvalue.
+        ValueError: as for ``certificate``.
 
     Source: proved in chapter 6.
     """
-    a = unused_direction(W, H)
+    point = prepare(problem, W, H)
+    slack = checks.number("tolerance", tolerance) * problem.temperature / problem.num_samples
+    values, vectors = torch.linalg.eigh(certificate(problem, *point).matrix)
+    smallest, a = float(values[0]), unused_direction(*point)
+    if smallest >= -slack:
+        return Escape(None, math.nan, f"the certificate holds: the smallest eigenvalue of S is {smallest:.3g}")
     if a is None:
-        raise ValueError(
-            f"W and H must leave a direction of the {problem.feature_dim}-dimensional space unused, "
-            "got rows that span it"
-        )
-    values, vectors = torch.linalg.eigh(certificate(problem, W, H).matrix)
-    if values[0] > -1e-8 * problem.temperature / problem.num_samples:  # round-off, as in the certificate
-        raise ValueError(f"S must have a negative eigenvalue at (W, H), got {float(values[0]):.3g} as its smallest")
+        return Escape(None, math.nan, f"no null vector: W and H together have full rank {problem.feature_dim}")
     direction = vectors[:, :1] * a
     K = problem.num_classes
-    return Escape(direction[:K], direction[K:], float(values[0]))
+    return Escape(Point(direction[:K], direction[K:]), smallest, f"S has an eigenvalue {smallest:.3g} below 0")
 
 
 def unused_direction(W: Tensor, H: Tensor, *, tolerance: float = 1e-7) -> Tensor | None:

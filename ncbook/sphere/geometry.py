@@ -14,6 +14,7 @@ from torch import Tensor, cos, float64, sinc
 from torch.nn.functional import normalize
 
 from ncbook import checks
+from ncbook.sphere.formulas import project_rows
 
 
 def project(points: Tensor, vectors: Tensor) -> Tensor:
@@ -72,15 +73,10 @@ def geodesic(points: Tensor, vectors: Tensor, time: float = 1.0) -> Tensor:
     """
     check_unit("points", points)
     check_tangent("vectors", points, vectors)
-    t = math.copysign(checks.number("time", abs(time)), time)
+    t = checks.number("time", time, signed=True)
     speed = vectors.norm(dim=1, keepdim=True)
     # torch.sinc(x) = sin(pi x) / (pi x) is smooth through a zero velocity.
     return cos(t * speed) * points + t * sinc(t * speed / math.pi) * vectors
-
-
-def project_rows(points: Tensor, vectors: Tensor) -> Tensor:
-    """Return ``project`` without its checks, so that torch.func can transform it; leading axes are batched."""
-    return vectors - (points * vectors).sum(dim=-1, keepdim=True) * points
 
 
 def check_unit(name: str, points: Any) -> None:

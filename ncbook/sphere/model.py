@@ -14,14 +14,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
 from ncbook import checks
+from ncbook._landscape import AtPoint
 from ncbook.etf import simplex_etf
-from ncbook.sphere.geometry import check_tangent, check_unit, project_rows
+from ncbook.sphere import formulas
+from ncbook.sphere.formulas import Point
+from ncbook.sphere.geometry import check_unit
 
 # Trust regions stop here. At large temperature the gradient is small long before the gap is, hence so low.
 GRADIENT_TOLERANCE = 1e-11
@@ -43,35 +45,22 @@ def temperature_for(probability: float, num_classes: int) -> float:
 
 
 @dataclass(frozen=True)
-class SphericalOptimum:
+class Optimum(AtPoint):
     """A global minimum in closed form: a simplex ETF, with every feature equal to its class's row."""
 
     value: float
     margin: float  # correct logit minus any other: K temperature / (K - 1)
     probability: float  # of the right class, the same for every sample
-    W: Tensor  # (K, d)
-    H: Tensor  # (N, d)
 
 
 @dataclass(frozen=True)
-class SphericalSolution:
+class Solution(AtPoint):
     """What the solver reached, with ``gap``: its value minus the lower bound (0 at a global minimum)."""
 
-    W: Tensor  # (K, d)
-    H: Tensor  # (N, d)
     value: float
     gap: float
     gradient_norm: float  # Euclidean norm of the Riemannian gradient
     iterations: int
-
-
-@dataclass(frozen=True)
-class SphericalPath:
-    """Every iterate of a descent: ``T`` steps make ``T + 1`` points."""
-
-    W: Tensor  # (T + 1, K, d)
-    H: Tensor  # (T + 1, N, d)
-    values: Tensor  # (T + 1,)
 
 
 @dataclass(frozen=True)
@@ -123,12 +112,6 @@ class SphericalUFM:
         check_unit("W", W)
         check_unit("H", H)
 
-    def check_direction(self, W: Tensor, H: Tensor, dW: Tensor, dH: Tensor) -> None:
-        """Raise ``ValueError`` unless ``(dW, dH)`` is a tangent vector at the point ``(W, H)``."""
-        self.check_point(W, H)
-        check_tangent("dW", W, dW)
-        check_tangent("dH", H, dH)
-
     def objective(self, W: Tensor, H: Tensor) -> Tensor:
         """Return the objective at a point as a differentiable scalar.
 
@@ -151,7 +134,7 @@ class SphericalUFM:
         """
         return math.log1p((self.num_classes - 1) * math.exp(-self.margin))
 
-    def optimum(self, *, generator: torch.Generator | None = None) -> SphericalOptimum:
+    def optimum(self, *, generator: torch.Generator | None = None) -> Optimum:
         """Return a global minimum in closed form.
 
         Args:
@@ -161,9 +144,9 @@ class SphericalUFM:
             ValueError: if ``feature_dim < num_classes - 1``, where no simplex ETF fits and the bound is not attained.
         """
         W = simplex_etf(self.num_classes, self.feature_dim, generator=generator)
-        H = W.repeat_interleave(self.samples_per_class, dim=0)
+        H = W[self.labels]
         probability = 1 / (1 + (self.num_classes - 1) * math.exp(-self.margin))
-        return SphericalOptimum(self.lower_bound(), self.margin, probability, W, H)
+        return Optimum(Point(W, H), self.lower_bound(), self.margin, probability)
 
     def residual(self, W: Tensor, H: Tensor) -> Tensor:
         """Return ``G = (softmax(temperature H W') - one-hot) / N``, shape (N, K), whose rows sum to zero.
@@ -172,19 +155,19 @@ class SphericalUFM:
             ValueError: as for ``objective``.
         """
         self.check_point(W, H)
-        return self._residual(W, H)[0]
+        return formulas.residual(self, W, H)[0]
 
-    def euclidean_gradient(self, W: Tensor, H: Tensor) -> tuple[Tensor, Tensor]:
+    def euclidean_gradient(self, W: Tensor, H: Tensor) -> Point:
         """Return ``temperature G'H`` and ``temperature G W``: the gradient before projection.
 
         Raises:
             ValueError: as for ``objective``.
         """
         self.check_point(W, H)
-        return self._gradient(W, H)
+        return formulas.euclidean_gradient(self, W, H)
 
-    def riemannian_gradient(self, W: Tensor, H: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the gradient on the product of spheres: the Euclidean one, projected row by row.
+    def gradient(self, W: Tensor, H: Tensor) -> Point:
+        """Return the Riemannian gradient on the product of spheres: the Euclidean one, projected row by row.
 
         Raises:
             ValueError: as for ``objective``.
@@ -192,35 +175,15 @@ class SphericalUFM:
         Source: Absil, Mahony and Sepulchre (2008), equation (3.37).
         """
         self.check_point(W, H)
-        grad_W, grad_H = self._gradient(W, H)
-        return project_rows(W, grad_W), project_rows(H, grad_H)
+        return formulas.gradient(self, W, H)
 
-    def hessian_vector_product(self, W: Tensor, H: Tensor, dW: Tensor, dH: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the Riemannian Hessian applied to a tangent vector.
-
-        The projected Euclidean Hessian, minus ``<x, grad> v`` on each row: the sphere bends away from its tangent
-        plane, and the loss felt on the way down the bend is the radial part of the gradient.
-
-        Args:
-            W, H: the point. dW (K, d), dH (N, d): tangent there.
-
-        Raises:
-            ValueError: as for ``objective``, or if ``dW`` or ``dH`` is not tangent.
-
-        Source: Boumal (2023), section 5.5; checked against second differences along geodesics.
-        """
-        self.check_direction(W, H, dW, dH)
-        return self._riemannian_hessian(W, H, dW, dH)
-
-    def random_point(self, seed: int = 0) -> tuple[Tensor, Tensor]:
+    def random_point(self, seed: int = 0) -> Point:
         """Return ``W`` and ``H`` with rows drawn uniformly on the sphere, reproducible from ``seed``."""
         g = torch.Generator().manual_seed(checks.integer("seed", seed, minimum=0))
         draw = lambda rows: normalize(torch.randn(rows, self.feature_dim, generator=g, dtype=torch.float64), dim=1)
-        return draw(self.num_classes), draw(self.num_samples)
+        return Point(draw(self.num_classes), draw(self.num_samples))
 
-    def solve(
-        self, seed: int = 0, *, start: tuple[Tensor, Tensor] | None = None, max_iterations: int = 500
-    ) -> SphericalSolution:
+    def solve(self, seed: int = 0, *, start: Point | None = None, max_iterations: int = 500) -> Solution:
         """Minimise by Riemannian trust regions on a product of oblique manifolds.
 
         Args:
@@ -229,7 +192,7 @@ class SphericalUFM:
             max_iterations: of trust regions.
 
         Returns:
-            SphericalSolution: with its gap to the lower bound. For ``feature_dim >= max(K, 3)`` every second-order
+            Solution: with its gap to the lower bound. For ``feature_dim >= max(K, 3)`` every second-order
             critical point is a global minimum; at ``feature_dim = K - 1`` and large temperature some runs stop at a
             local minimum, and below ``K - 1`` the gap stays positive.
 
@@ -240,10 +203,12 @@ class SphericalUFM:
         """
         from pymanopt.optimizers import TrustRegions
 
-        from ncbook.sphere.pymanopt_bridge import as_pymanopt
+        from ncbook.sphere.pymanopt_bridge import as_pymanopt, columns, rows
 
         checks.integer("max_iterations", max_iterations)
-        W, H = self._start(seed, start)
+        checks.integer("seed", seed, minimum=0)
+        W, H = self.random_point(seed) if start is None else checks.sequence("start", start, 2)
+        self.check_point(W, H)
         problem = as_pymanopt(self)
         options = {"min_gradient_norm": GRADIENT_TOLERANCE, "max_time": math.inf, "verbosity": 0}
         # By default a gain below 1e3 eps counts as noise. Here values near the bound carry a small relative error
@@ -251,92 +216,17 @@ class SphericalUFM:
         trust = TrustRegions(
             max_iterations=max_iterations, rho_regularization=1e3 * min(1.0, self.lower_bound()), **options
         )
-        result = trust.run(problem, initial_point=[W.T.numpy(), H.T.numpy()])
+        result = trust.run(problem, initial_point=columns((W, H)))
         iterations = result.iterations
         if result.gradient_norm > GRADIENT_TOLERANCE:  # far above the bound noise stops the run: polish as usual
             polish = TrustRegions(max_iterations=20, **options).run(problem, initial_point=result.point)
             result, iterations = polish, iterations + polish.iterations
-        W, H = (normalize(torch.from_numpy(x.T.copy()), dim=1) for x in result.point)
-        value = self._value(W, H)
-        norm = math.hypot(*(float(g.norm()) for g in self.riemannian_gradient(W, H)))
-        return SphericalSolution(W, H, value, value - self.lower_bound(), norm, iterations)
+        point = Point(*(normalize(x, dim=1) for x in rows(result.point)))
+        value, norm = formulas.value(self, *point), formulas.gradient_norm(self, *point)
+        return Solution(point, value, value - self.lower_bound(), norm, iterations)
 
-    def descend(
-        self, seed: int = 0, *, start: tuple[Tensor, Tensor] | None = None, step: float = 0.1, iterations: int = 200
-    ) -> SphericalPath:
-        """Follow Riemannian gradient descent with a constant step, keeping every iterate.
 
-        Args:
-            seed: of the uniform start; ignored when ``start`` is given.
-            start: a point ``(W, H)`` to start from.
-            step: length of a step in units of the gradient, > 0.
-            iterations: number of steps.
-
-        Raises:
-            ValueError: for a bad start or option.
-
-        Source: pymanopt's steepest descent, with the retraction of ``retract``.
-        """
-        from pymanopt.optimizers import SteepestDescent
-
-        from ncbook.sphere.pymanopt_bridge import ConstantStep, as_pymanopt
-
-        checks.number("step", step, positive=True)
-        checks.integer("iterations", iterations)
-        W, H = self._start(seed, start)
-        descent = SteepestDescent(
-            line_searcher=ConstantStep(step),
-            max_iterations=iterations + 1,  # one more, so that the last step's end is logged too
-            min_gradient_norm=0.0,
-            min_step_size=0.0,
-            max_time=math.inf,
-            log_verbosity=1,
-            verbosity=0,
-        )
-        result = descent.run(as_pymanopt(self), initial_point=[W.T.numpy(), H.T.numpy()])
-        points = result.log["iterations"]["point"]
-        stack = lambda index: torch.from_numpy(np.stack([point[index].T for point in points]))
-        return SphericalPath(stack(0), stack(1), torch.tensor(result.log["iterations"]["cost"], dtype=torch.float64))
-
-    def _start(self, seed: int, start: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
-        W, H = self.random_point(seed) if start is None else start
-        self.check_point(W, H)
-        return W.detach().double().cpu(), H.detach().double().cpu()
-
-    def _residual(self, W: Tensor, H: Tensor) -> tuple[Tensor, Tensor]:
-        """G and the probabilities, both (N, K)."""
-        labels = self.labels.to(H.device)[:, None]
-        probabilities = torch.softmax(self.temperature * H @ W.T, dim=1)
-        # 1 - p_y from the other classes' probabilities: subtracting a p_y near 1 would cancel.
-        others = probabilities.scatter(1, labels, 0.0)
-        return others.scatter(1, labels, -others.sum(dim=1, keepdim=True)) / self.num_samples, probabilities
-
-    def _gradient(self, W: Tensor, H: Tensor) -> tuple[Tensor, Tensor]:
-        G = self.temperature * self._residual(W, H)[0]
-        return G.T @ H, G @ W
-
-    def _euclidean_hessian(
-        self, W: Tensor, H: Tensor, dW: Tensor, dH: Tensor, residual: tuple[Tensor, Tensor] | None = None
-    ) -> tuple[Tensor, Tensor]:
-        G, p = self._residual(W, H) if residual is None else residual
-        dz = self.temperature * (dH @ W.T + H @ dW.T)
-        dG = p * (dz - (p * dz).sum(dim=1, keepdim=True)) / self.num_samples
-        return (
-            self.temperature * (dG.T @ H + G.T @ dH),
-            self.temperature * (dG @ W + G @ dW),
-        )
-
-    def _riemannian_hessian(self, W: Tensor, H: Tensor, dW: Tensor, dH: Tensor) -> tuple[Tensor, Tensor]:
-        # Unchecked, so that torch.func can transform it.
-        grad_W, grad_H = self._gradient(W, H)
-        hess_W, hess_H = self._euclidean_hessian(W, H, dW, dH)
-        radial_W, radial_H = ((x * g).sum(dim=1, keepdim=True) for x, g in ((W, grad_W), (H, grad_H)))
-        return project_rows(W, hess_W) - radial_W * dW, project_rows(H, hess_H) - radial_H * dH
-
-    def _value(self, W: Tensor, H: Tensor) -> float:
-        """The objective with a small *relative* error even where it is tiny (log1p of the wrong classes' share)."""
-        z = self.temperature * H @ W.T
-        z = z - z.gather(1, self.labels[:, None])
-        top = z.amax(dim=1).clamp_min(0.0)
-        wrong = torch.exp(z - top[:, None]).scatter(1, self.labels[:, None], 0.0).sum(dim=1)
-        return float((top + torch.log1p(wrong + torch.expm1(-top))).mean())
+def prepare(problem: SphericalUFM, W: Tensor, H: Tensor) -> Point:
+    """Return the point in float64 on the CPU, after checking the problem and the point."""
+    checks.instance("problem", problem, SphericalUFM).check_point(W, H)
+    return Point(W.detach().cpu().double(), H.detach().cpu().double())

@@ -1,4 +1,4 @@
-"""The normalised problem in the form that pymanopt's optimisers take, and a line search that never searches."""
+"""The normalised problem in the form that pymanopt's optimisers take."""
 
 from __future__ import annotations
 
@@ -11,62 +11,46 @@ import torch
 from pymanopt.manifolds import Oblique, Product
 from torch import Tensor
 
-
-class LastPoint:
-    """What every Hessian product at one point shares: pymanopt asks for many of them in a row."""
-
-    def __init__(self, problem: Any) -> None:
-        self.problem = problem
-        self.key: tuple[Any, Any] = (None, None)
-
-    def at(self, W: np.ndarray, H: np.ndarray) -> LastPoint:
-        """Return self, with ``point``, ``residual`` and ``gradient`` those of the columns ``W`` and ``H``."""
-        # By identity: the optimiser makes new arrays for a new point, and holding on to these keeps them apart.
-        if self.key[0] is not W or self.key[1] is not H:
-            self.key = (W, H)
-            self.point = _rows(W, H)
-            self.residual = self.problem._residual(*self.point)
-            G = self.problem.temperature * self.residual[0]
-            self.gradient = [G.T @ self.point[1], G @ self.point[0]]
-        return self
-
-
-class ConstantStep:
-    """A pymanopt line searcher that takes ``step`` times the descent direction, every time."""
-
-    def __init__(self, step: float) -> None:
-        self.step = step
-
-    def search(self, objective: Any, manifold: Any, x: Any, d: Any, f0: float, df0: float) -> tuple[float, Any]:
-        """Return a positive number, so that no optimiser takes a small step for the end, and the new point."""
-        return 1.0, manifold.retraction(x, self.step * d)
+from ncbook.sphere import formulas
+from ncbook.sphere.formulas import Point
 
 
 def as_pymanopt(problem: Any) -> pymanopt.Problem:
     """Return a `SphericalUFM` as a pymanopt problem, on oblique manifolds of unit *columns*: (d, K) and (d, N)."""
     sizes = problem.num_classes, problem.num_samples
     manifold = Product([Oblique(problem.feature_dim, size) for size in sizes])
-    last = LastPoint(problem)
+    last: dict[str, Any] = {}
+
+    def at(*point: np.ndarray) -> tuple[Point, tuple[Tensor, Tensor]]:
+        """The point and its residual: what every Hessian product at one point shares, and many come in a row."""
+        # By identity: the optimiser makes new arrays for a new point, and holding on to these keeps them apart.
+        if not last or any(x is not y for x, y in zip(last["key"], point)):
+            last.update(key=point, point=rows(point), residual=formulas.residual(problem, *rows(point)))
+        return last["point"], last["residual"]
 
     @pymanopt.function.numpy(manifold)
     def cost(W: np.ndarray, H: np.ndarray) -> float:
-        return problem._value(*_rows(W, H))
+        return formulas.value(problem, *rows((W, H)))
 
     @pymanopt.function.numpy(manifold)
-    def gradient(W: np.ndarray, H: np.ndarray) -> Sequence[np.ndarray]:
-        return _columns(last.at(W, H).gradient)
+    def gradient(W: np.ndarray, H: np.ndarray) -> list[np.ndarray]:
+        point, residual = at(W, H)
+        G = problem.temperature * residual[0]
+        return columns((G.T @ point.H, G @ point.W))
 
     @pymanopt.function.numpy(manifold)
-    def hessian(W: np.ndarray, H: np.ndarray, dW: np.ndarray, dH: np.ndarray) -> Sequence[np.ndarray]:
-        last.at(W, H)
-        return _columns(problem._euclidean_hessian(*last.point, *_rows(dW, dH), residual=last.residual))
+    def hessian(W: np.ndarray, H: np.ndarray, dW: np.ndarray, dH: np.ndarray) -> list[np.ndarray]:
+        point, residual = at(W, H)
+        return columns(formulas.euclidean_hessian(problem, point, rows((dW, dH)), residual))
 
     return pymanopt.Problem(manifold, cost, euclidean_gradient=gradient, euclidean_hessian=hessian)
 
 
-def _rows(*columns: np.ndarray) -> list[Tensor]:
-    return [torch.from_numpy(c.T) for c in columns]
+def rows(point: Sequence[np.ndarray]) -> Point:
+    """The book's layout, unit rows, of pymanopt's columns."""
+    return Point(*(torch.from_numpy(x.T) for x in point))
 
 
-def _columns(rows: Sequence[Tensor]) -> tuple[np.ndarray, ...]:
-    return tuple(r.numpy().T for r in rows)
+def columns(point: Sequence[Tensor]) -> list[np.ndarray]:
+    """The inverse of ``rows``."""
+    return [x.detach().cpu().double().numpy().T for x in point]

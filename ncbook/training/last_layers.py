@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, replace
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ncbook import checks, data, models
+from ncbook._modes import in_mode
 from ncbook.metrics import NeuralCollapseReport, neural_collapse
 from ncbook.models import FeatureClassifier
 from ncbook.training.loop import Recipe, State, fit
@@ -118,9 +118,10 @@ def last_layer(model: FeatureClassifier, images: Tensor, labels: Tensor, *, batc
     Raises:
         ValueError: if images and labels differ in number, a label is out of range, or ``batch_size < 1``.
     """
-    labels = checks.labels("labels", labels, len(images), model.num_classes)
+    checks.module("model", model, "features", "classifier", "num_classes")
+    labels = checks.samples("images", images, "labels", labels, model.num_classes)
     device = model.classifier.weight.device
-    with _mode(model, training=False), torch.no_grad():
+    with in_mode(model, training=False), torch.no_grad():
         pieces = [model.features(x.to(device)) for x in images.split(checks.integer("batch_size", batch_size))]
         tensors = torch.cat(pieces), labels, model.classifier.weight, model.classifier.bias
     features, labels, weight, bias = (t.detach().cpu().clone() for t in tensors)
@@ -132,33 +133,31 @@ def recalibrate(model: nn.Module, images: Tensor, *, batch_size: int = 2000) -> 
 
     In training the running statistics trail behind the weights, which at a large learning rate spoils what the
     network does in evaluation mode. Training itself never reads them, so calling this in between changes nothing else.
-    With all images in one batch, as here by default up to 2000, the statistics are exact.
+    With all images in one batch, as here by default up to 2000, the statistics are exact. A batch normalisation that
+    is frozen, in evaluation mode while the model is in training mode, keeps its own: there training reads them.
 
     Raises:
         ValueError: if ``batch_size < 2``, or fewer than two images are given.
     """
-    checks.integer("number of images", len(images), minimum=2)
+    checks.module("model", model)
+    checks.integer("number of images", len(checks.tensor("images", images, "N, …")), minimum=2)
+    size = checks.integer("batch_size", batch_size, minimum=2)
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
-    momenta = [m.momentum for m in norms]
-    for m in norms:
-        m.reset_running_stats()
-        m.momentum = None  # torch's way to ask for the plain average over the batches
+    frozen = [m for m in norms if model.training and not m.training]
     device = next(model.parameters()).device
-    with _mode(model, training=True), torch.no_grad():
-        for x in images.split(checks.integer("batch_size", batch_size, minimum=2)):
-            model(x.to(device))
-    for m, momentum in zip(norms, momenta):
-        m.momentum = momentum
-
-
-@contextmanager
-def _mode(model: nn.Module, *, training: bool) -> Iterator[None]:
-    before = model.training
-    model.train(training)
-    try:
-        yield
-    finally:
-        model.train(before)
+    with in_mode(model, training=True), torch.no_grad():
+        for m in frozen:
+            m.eval()
+        momenta = [(m, m.momentum) for m in norms if m.training]  # a model may keep parts frozen by itself
+        for m, _ in momenta:
+            m.reset_running_stats()
+            m.momentum = None  # torch's way to ask for the plain average over the batches
+        try:
+            for x in images.split(size):
+                model(x.to(device))
+        finally:
+            for m, momentum in momenta:
+                m.momentum = momentum
 
 
 def spread_epochs(epochs: int, count: int) -> list[int]:
@@ -183,6 +182,9 @@ class CollapseProbe:
         images, labels: the training samples. test_images, test_labels: optional.
         epochs: when to measure; every epoch by default.
         keep: hold on to the last layers measured, in ``layers`` (epoch to `LastLayer`).
+
+    Raises:
+        ValueError: for images that are not finite, labels that are not theirs, or an epoch below 0.
     """
 
     images: Tensor
@@ -192,6 +194,14 @@ class CollapseProbe:
     epochs: Collection[int] | None = None
     keep: bool = False
     layers: dict[int, LastLayer] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        checks.samples("images", self.images, "labels", self.labels)
+        if self.test_images is not None and self.test_labels is not None:
+            checks.samples("test_images", self.test_images, "test_labels", self.test_labels)
+        if self.epochs is not None:
+            self.epochs = checks.integers("epochs", self.epochs, minimum=0)
+        checks.flag("keep", self.keep)
 
     def __call__(self, state: State) -> dict[str, float]:
         if self.epochs is not None and state.epoch not in self.epochs:

@@ -47,14 +47,18 @@ class Recipe:
         if checks.number("momentum", self.momentum) >= 1:
             raise ValueError(f"momentum must be in [0, 1), got {self.momentum!r}")
         checks.number("weight_decay", self.weight_decay)
-        if self.schedule not in ("constant", "cosine", "steps"):
-            raise ValueError(f'schedule must be "constant", "cosine" or "steps", got {self.schedule!r}')
+        checks.option("schedule", self.schedule, "constant", "cosine", "steps")
 
     def rate(self, done: float) -> float:
-        """Return the learning rate once a fraction ``done`` of the training, in [0, 1), is over."""
+        """Return the learning rate once a fraction ``done`` of the training, in [0, 1), is over.
+
+        Raises:
+            ValueError: if ``done`` is not a finite number >= 0.
+        """
+        over = checks.number("done", done)
         if self.schedule == "cosine":
-            return self.learning_rate * (1 + math.cos(math.pi * done)) / 2
-        return self.learning_rate * (0.1 ** int(3 * done) if self.schedule == "steps" else 1.0)
+            return self.learning_rate * (1 + math.cos(math.pi * over)) / 2
+        return self.learning_rate * (0.1 ** int(3 * over) if self.schedule == "steps" else 1.0)
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,7 @@ class History:
         Raises:
             ValueError: if nothing of that name was recorded.
         """
+        checks.instance("name", name, str)
         pairs = [(epoch, record[name]) for epoch, record in enumerate(self.records) if name in record]
         if not pairs:
             known = sorted({key for record in self.records for key in record})
@@ -110,8 +115,9 @@ def fit(
     """Train ``model`` in place, on the device that holds its parameters.
 
     Args:
-        model: any module with ``features`` and ``classifier``; its logits (N, K) are trained by cross-entropy.
-        images: (N, C, height, width), or whatever the model takes, N first.
+        model: any module with ``features``, ``classifier`` and ``num_classes``; its logits (N, K) are trained by
+            cross-entropy.
+        images: (N, C, height, width), or whatever numbers the model takes, N first.
         labels: (N,) in ``0 … K - 1``.
         recipe: epochs, batch size, learning rate …
         seed: of the order of the samples; the initial weights are the model's own matter.
@@ -126,7 +132,11 @@ def fit(
         ValueError: if images and labels differ in number, a label is out of range, or the ``seed`` is negative.
         FloatingPointError: if the loss stops being finite, naming the epoch.
     """
-    labels = checks.labels("labels", labels, len(images), model.num_classes)
+    checks.instance("recipe", recipe, Recipe)
+    checks.flag("progress", progress)
+    watching = checks.sequence("callbacks", callbacks)
+    checks.module("model", model, "features", "classifier", "num_classes")
+    labels = checks.samples("images", images, "labels", labels, model.num_classes)
     parameters = [p for p in model.parameters() if p.requires_grad]
     generator = torch.Generator().manual_seed(checks.integer("seed", seed, minimum=0))
     draw = shuffled(recipe.batch_size) if batches is None else batches
@@ -147,7 +157,7 @@ def fit(
             if not math.isfinite(loss):
                 raise FloatingPointError(f"the loss became {loss} in epoch {epoch}: lower the learning rate")
             bar.set_postfix(loss=f"{loss:.1e}", refresh=False)
-        for callback in callbacks:
+        for callback in watching:
             seen.update(callback(State(epoch, model, optimizer, generator, loss)) or {})
         records.append(seen)
     return History(tuple(records))

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import torch
 
+from ncbook import checks
+
 CPUINFO = Path("/proc/cpuinfo")  # Linux only
 FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # the last one is ARM's; without one of them oneDNN emulates
 # Limits that a reader may set on what the kernels use; their names are compared as oneDNN and ATen compare them.
@@ -24,12 +26,7 @@ def bf16_is_native(device: str | torch.device = "cpu") -> bool:
     Raises:
         ValueError: if ``device`` is no device.
     """
-    if not isinstance(device, str | torch.device):
-        raise ValueError(f"device must be a torch device or its name, got {device!r}")
-    try:
-        place = torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(f"device must be one that torch knows, got {device!r}") from error
+    place = checks.device("device", device)
     if place.type == "cuda":
         if not torch.cuda.is_available():
             return False

@@ -42,7 +42,7 @@ class Hardware:
     ``"float32"`` is autocast; ``"fp16"``, for GPUs too old for bf16, scales the loss and needs a GPU.
 
     Raises:
-        ValueError: for an unknown precision, or fp16 on a CPU.
+        ValueError: for an unknown device or precision, or fp16 on a CPU.
     """
 
     device: str = "auto"
@@ -51,14 +51,16 @@ class Hardware:
     compile: bool = False
 
     def __post_init__(self) -> None:
-        if self.precision not in ("float32", "bf16", "fp16"):
-            raise ValueError(f'precision must be "float32", "bf16" or "fp16", got {self.precision!r}')
-        if self.precision == "fp16" and self.resolved().type == "cpu":
+        checks.option("precision", self.precision, "float32", "bf16", "fp16")
+        checks.flag("channels_last", self.channels_last)
+        checks.flag("compile", self.compile)
+        if self.resolved().type == "cpu" and self.precision == "fp16":
             raise ValueError("precision must not be fp16 on a CPU: use bf16 or float32")
 
     def resolved(self) -> torch.device:
         """Return the device itself."""
-        return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device)
+        best = "cuda" if torch.cuda.is_available() else "cpu"
+        return checks.device("device", best if self.device == "auto" else self.device)
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Return the context of a forward pass."""
@@ -104,7 +106,7 @@ def train(
     batch; batch normalisation then uses the statistics of the share, and ``batch_size`` is that of all processes.
 
     Args:
-        model: any module with ``features`` and ``classifier``; moved to the device.
+        model: any module with ``features``, ``classifier`` and ``num_classes``; moved to the device.
         data: training and test images; normalised with the training images' mean and deviation.
         recipe: epochs, batch size, learning rate …
         seed: of order, crops and flips.
@@ -126,6 +128,13 @@ def train(
         FloatingPointError: if the loss stops being finite, naming the epoch.
         CheckpointError: if ``folder`` holds checkpoints and none of them is usable.
     """
+    checks.module("model", model, "features", "classifier", "num_classes")
+    checks.instance("data", data, ImageData)
+    checks.instance("recipe", recipe, Recipe)
+    checks.instance("hardware", Hardware() if hardware is None else hardware, Hardware)
+    checks.instance("identity", {} if identity is None else identity, Mapping)  # type: ignore[type-abstract]
+    checks.flag("augment", augment)
+    checks.flag("progress", progress)
     checks.integer("measure_every", measure_every)
     checks.integer("seed", seed, minimum=0)
     if time_limit is not None:

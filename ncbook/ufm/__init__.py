@@ -1,20 +1,25 @@
 """The unconstrained feature model: its optimum, solver, proof, certificate, curvature, saddles and census."""
 
+from ncbook._landscape import Escape
 from ncbook.ufm.census import Census, critical_points
 from ncbook.ufm.certificates import Certificate, certificate
 from ncbook.ufm.curvature import hessian, hessian_vector_product, smallest_curvature
 from ncbook.ufm.descent import Descent, descend
 from ncbook.ufm.enclosures import ExactCertificate, exact_certificate
-from ncbook.ufm.escape import Escape, block_eigenvalue, escape_direction
-from ncbook.ufm.gap_budgets import GapBudget, bound, gap_budget, loss_of_margin, mean_margins
+from ncbook.ufm.escape import block_eigenvalue, escape_direction
+from ncbook.ufm.formulas import Point
+from ncbook.ufm.gap_budgets import GapBudget, gap_budget, mean_margins
+from ncbook.ufm.local_minima import LocalMinimum, prove_local_minimum
+from ncbook.ufm.margins import BestMargin, best_margin, loss_of_margin
 from ncbook.ufm.model import UFM, Optimum, Solution
-from ncbook.ufm.points import Point, pack, unpack
+from ncbook.ufm.points import pack, unpack
 from ncbook.ufm.proof_steps import Chain, inequality_chain
 from ncbook.ufm.saddles import superclass_saddle
 from ncbook.ufm.trained_layer import layer_problem
 
 __all__ = [
     "UFM",
+    "BestMargin",
     "Census",
     "Certificate",
     "Chain",
@@ -22,11 +27,12 @@ __all__ = [
     "Escape",
     "ExactCertificate",
     "GapBudget",
+    "LocalMinimum",
     "Optimum",
     "Point",
     "Solution",
+    "best_margin",
     "block_eigenvalue",
-    "bound",
     "certificate",
     "critical_points",
     "descend",
@@ -40,6 +46,7 @@ __all__ = [
     "loss_of_margin",
     "mean_margins",
     "pack",
+    "prove_local_minimum",
     "smallest_curvature",
     "superclass_saddle",
     "unpack",

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ncbook import checks
-from ncbook.ufm.model import UFM
-from ncbook.ufm.points import prepare, split
+from ncbook.ufm.formulas import Point, flat, objective, residual, split
+from ncbook.ufm.model import UFM, need_decay
+from ncbook.ufm.points import prepare
 
 _SEARCH_LIMIT = 400
 
 
 @dataclass(frozen=True)
 class Census:
-    """Critical points found by search, one row each, all with a gradient below the tolerance asked for."""
+    """Critical points found by search, M of them, all with a gradient below the tolerance asked for."""
 
-    points: Tensor  # (M, P): W, H, b packed in this order
+    points: tuple[Point, ...]
     value: Tensor  # (M,) objective
     gradient_norm: Tensor  # (M,)
     index: Tensor  # (M,) number of negative Hessian eigenvalues
@@ -32,24 +33,25 @@ class Census:
 
 def critical_points(
     problem: UFM,
-    starts: int = 200,
+    starts: int | Sequence[Point] = 200,
     *,
     seed: int = 0,
     scale: float = 1.0,
-    iterations: int = 200,
+    max_iterations: int = 200,
     tolerance: float = 1e-10,
 ) -> Census:
     """Search for critical points of any index by driving the norm of the gradient to zero.
 
     Levenberg-Marquardt steps on ``||grad f||^2``, from all starts at once: unlike descent on ``f`` they are drawn to
-    saddles as much as to minima. Starts are Gaussian; those of rank ``r`` stay in their ``r`` dimensions, so every
-    rank from 1 to ``feature_dim`` is used in turn, and each start first walks downhill for a random while (often
-    not at all), since most of space lies in the pull of the origin.
+    saddles as much as to minima. Random starts are Gaussian; those of rank ``r`` stay in their ``r`` dimensions, so
+    every rank from 1 to ``feature_dim`` is used in turn, and each such start first walks downhill for a random while
+    (often not at all), since most of space lies in the pull of the origin.
 
     Args:
         problem: a small model (at most 400 variables), with positive decays on ``W`` and ``H``.
-        starts: how many searches. seed: of the starts. scale: typical size of the entries of a start.
-        iterations: steps of each search.
+        starts: how many random starts, or the points to start from.
+        seed: of the random starts. scale: typical size of their entries.
+        max_iterations: steps of each search.
         tolerance: largest gradient norm that counts as critical.
 
     Returns:
@@ -60,39 +62,41 @@ def critical_points(
 
     Source: Levenberg (1944) and Marquardt (1963) applied to the gradient.
     """
-    prepare(problem, *checks.instance("problem", problem, UFM).random_point(0))
-    checks.integer("starts", starts)
-    checks.integer("iterations", iterations)
+    need_decay(checks.instance("problem", problem, UFM))
+    checks.integer("max_iterations", max_iterations)
+    checks.integer("seed", seed, minimum=0)
     checks.number("scale", scale, positive=True)
     checks.number("tolerance", tolerance, positive=True)
-    x = _starts(problem, starts, seed, scale)
-    if x.shape[1] > _SEARCH_LIMIT:
-        raise ValueError(f"problem must have at most {_SEARCH_LIMIT} variables for a search, got {x.shape[1]}")
-    flat = lambda z: problem._objective(*split(problem, z))
-    x = _walk_downhill(problem, flat, x, seed)
-    x = _levenberg_marquardt(flat, x, iterations, tolerance)
-    norm = torch.func.vmap(torch.func.grad(flat))(x).norm(dim=1)
-    x, norm = x[norm <= tolerance], norm[norm <= tolerance]
-    return _describe(problem, flat, x, norm, starts)
+    size = problem.num_classes * (problem.feature_dim + 1) + problem.num_samples * problem.feature_dim
+    if size > _SEARCH_LIMIT:
+        raise ValueError(f"problem must have at most {_SEARCH_LIMIT} variables for a search, got {size}")
+    value = lambda z: objective(problem, *split(problem, z))
+    if isinstance(starts, Sequence) and len(starts) > 0:
+        x = torch.stack([flat(prepare(problem, *checks.sequence("starts", point, 3))) for point in starts])
+    else:
+        x = _walk_downhill(problem, value, _starts(problem, checks.integer("starts", starts), seed, scale), seed)
+    count = len(x)
+    x = _levenberg_marquardt(value, x, max_iterations, tolerance)
+    norm = torch.func.vmap(torch.func.grad(value))(x).norm(dim=1)
+    return _describe(problem, value, x[norm <= tolerance], norm[norm <= tolerance], count)
 
 
 def _starts(problem: UFM, starts: int, seed: int, scale: float) -> Tensor:
-    checks.integer("seed", seed, minimum=0)
     d, rows = problem.feature_dim, []
     generator = torch.Generator().manual_seed(seed)
     for i in range(starts):
         size = scale * math.exp(float(torch.randn((), generator=generator, dtype=torch.float64)) / 2)
         keep = (torch.arange(d) < 1 + i % d).double()
         W, H, b = problem.random_point(int(torch.randint(2**31, (), generator=generator)), size)
-        rows.append(torch.cat([(W * keep).flatten(), (H * keep).flatten(), b]))
+        rows.append(flat((W * keep, H * keep, b)))
     return torch.stack(rows)
 
 
-def _walk_downhill(problem: UFM, flat: Callable[[Tensor], Tensor], x: Tensor, seed: int) -> Tensor:
+def _walk_downhill(problem: UFM, value: Callable[[Tensor], Tensor], x: Tensor, seed: int) -> Tensor:
     longest = 300
     share = torch.rand(len(x), generator=torch.Generator().manual_seed(seed + 1), dtype=torch.float64)
     patience = (longest * share.square()).long() - 1
-    gradient = torch.func.vmap(torch.func.grad(flat))
+    gradient = torch.func.vmap(torch.func.grad(value))
     # Softmax's Hessian is at most 1/2 and so bounds the curvature by this; the step is safe at the start of the walk.
     step = 1 / (x.square().sum(dim=1) / (2 * problem.num_samples) + 1)
     for t in range(longest):
@@ -103,9 +107,9 @@ def _walk_downhill(problem: UFM, flat: Callable[[Tensor], Tensor], x: Tensor, se
     return x
 
 
-def _levenberg_marquardt(flat: Callable[[Tensor], Tensor], x: Tensor, iterations: int, tolerance: float) -> Tensor:
-    gradient = torch.func.vmap(torch.func.grad(flat))
-    curvature = torch.func.vmap(torch.func.jacrev(torch.func.grad(flat)))
+def _levenberg_marquardt(value: Callable[[Tensor], Tensor], x: Tensor, iterations: int, tolerance: float) -> Tensor:
+    gradient = torch.func.vmap(torch.func.grad(value))
+    curvature = torch.func.vmap(torch.func.jacrev(torch.func.grad(value)))
     eye = torch.eye(x.shape[1], dtype=x.dtype)
     damping = torch.full((len(x),), 1e-3, dtype=x.dtype)
     g = gradient(x)
@@ -128,17 +132,17 @@ def _levenberg_marquardt(flat: Callable[[Tensor], Tensor], x: Tensor, iterations
     return x
 
 
-def _describe(problem: UFM, flat: Callable[[Tensor], Tensor], x: Tensor, norm: Tensor, starts: int) -> Census:
+def _describe(problem: UFM, value: Callable[[Tensor], Tensor], x: Tensor, norm: Tensor, starts: int) -> Census:
     if len(x) == 0:
         empty, none = torch.zeros(0, dtype=torch.float64), torch.zeros(0, dtype=torch.long)
-        return Census(x, empty, empty, none, empty, empty, none, starts)
-    eigenvalues = torch.linalg.eigvalsh(torch.func.vmap(torch.func.jacrev(torch.func.grad(flat)))(x))
-    points = [split(problem, row) for row in x]
+        return Census((), empty, empty, none, empty, empty, none, starts)
+    eigenvalues = torch.linalg.eigvalsh(torch.func.vmap(torch.func.jacrev(torch.func.grad(value)))(x))
+    points = tuple(split(problem, row) for row in x)
     mu = problem.joint_decay
-    ratio = torch.stack([torch.linalg.matrix_norm(problem.residual(*p), 2) / mu for p in points])
+    ratio = torch.stack([torch.linalg.matrix_norm(residual(problem, *p), 2) / mu for p in points])
     return Census(
-        points=x,
-        value=torch.func.vmap(flat)(x),
+        points=points,
+        value=torch.func.vmap(value)(x),
         gradient_norm=norm,
         # Zero eigenvalues come from rotations and the free shift of b; round-off leaves them below 1e-12.
         index=(eigenvalues < -1e-8).sum(dim=1),

@@ -1,7 +1,8 @@
-"""Second-order structure of the unconstrained feature model: Hessian products, curvature, escape directions."""
+"""Second-order structure of the unconstrained feature model: Hessian products and the smallest curvature."""
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,8 +14,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from ncbook import checks
+from ncbook.ufm.formulas import Point, flat, objective, residual, split
 from ncbook.ufm.model import UFM
-from ncbook.ufm.points import Point, prepare, split
+from ncbook.ufm.points import prepare
 
 _DENSE_LIMIT = 4000
 
@@ -23,10 +25,10 @@ def hessian_vector_product(problem: UFM, point: Point, direction: Point) -> Poin
     """Return the Hessian of the objective at ``point`` applied to ``direction``, without forming it.
 
     Args:
-        problem: the model. point: ``(W, H, b)``. direction: three tensors of the same shapes.
+        problem: the model. point, direction: ``(W, H, b)``.
 
     Returns:
-        Three tensors of the same shapes, float64.
+        Point: the product, float64.
 
     Raises:
         ValueError: for an unsupported problem, a wrong shape or a non-finite entry in the point or the direction.
@@ -35,11 +37,9 @@ def hessian_vector_product(problem: UFM, point: Point, direction: Point) -> Poin
     """
     point = prepare(problem, *checks.sequence("point", point, 3))
     direction = prepare(problem, *checks.sequence("direction", direction, 3))
-    return operator(problem, point)(direction)
-
-
-def operator(problem: UFM, point: Point) -> Callable[[Point], Point]:
-    return torch.func.vjp(torch.func.grad(problem._objective, argnums=(0, 1, 2)), *point)[1]
+    gradient = torch.func.grad(functools.partial(objective, problem), argnums=(0, 1, 2))
+    # The Hessian is symmetric, so pulling a vector back through the gradient multiplies it by the Hessian.
+    return Point(*torch.func.vjp(gradient, *point)[1](tuple(direction)))
 
 
 def hessian(problem: UFM, W: Tensor, H: Tensor, b: Tensor) -> Tensor:
@@ -52,12 +52,8 @@ def hessian(problem: UFM, W: Tensor, H: Tensor, b: Tensor) -> Tensor:
     size = sum(t.numel() for t in point)
     if size > _DENSE_LIMIT:
         raise ValueError(f"problem must have at most {_DENSE_LIMIT} variables for a dense Hessian, got {size}")
-    flat = torch.cat([t.reshape(-1) for t in point])
-
-    def objective(x: Tensor) -> Tensor:
-        return problem._objective(*split(problem, x))
-
-    full = torch.func.jacrev(torch.func.grad(objective))(flat)
+    gradient = torch.func.grad(lambda x: objective(problem, *split(problem, x)))
+    full = torch.func.jacrev(gradient)(flat(point))
     return (full + full.T) / 2
 
 
@@ -133,7 +129,7 @@ class _Reduced:
     def build(cls, problem: UFM, point: Point) -> _Reduced:
         W, H, b = point
         turn = torch.linalg.qr(W.T, mode="complete")[0]
-        U = torch.linalg.svd(problem.residual(W, H, b), full_matrices=False)[0]
+        U = torch.linalg.svd(residual(problem, W, H, b), full_matrices=False)[0]
         return cls(problem, turn, (W @ turn)[:, : min(W.shape)], H @ turn, b, U)
 
     @property
@@ -160,14 +156,13 @@ class _Reduced:
 
     def operator(self) -> Callable[[np.ndarray], np.ndarray]:
         gradient = torch.func.grad(self.objective)
-        # The Hessian is symmetric, so pulling a vector back through the gradient multiplies it by the Hessian; the
-        # gradient is recorded once and shared by all products.
+        # The gradient is recorded once and shared by all products.
         pull_back = torch.func.vjp(gradient, torch.zeros(self.size, dtype=torch.float64))[1]
         return lambda x: pull_back(torch.from_numpy(np.array(x).reshape(-1)))[0].numpy()
 
     def lift(self, x: Tensor) -> Point:
         dW, X, Y, db = self.split(x)
-        return dW @ self.turn.T, torch.cat([X, self.U @ Y], dim=1) @ self.turn.T, db
+        return Point(dW @ self.turn.T, torch.cat([X, self.U @ Y], dim=1) @ self.turn.T, db)
 
 
 def _norm_bound(problem: UFM, point: Point) -> float:
@@ -177,7 +172,7 @@ def _norm_bound(problem: UFM, point: Point) -> float:
     N = problem.num_samples
     squares = float(torch.linalg.matrix_norm(W, 2)) ** 2 + float(torch.linalg.matrix_norm(H.T @ H, 2)) + N
     largest_decay = max(problem.weight_decay, problem.feature_decay, problem.bias_decay)
-    return squares / (2 * N) + top_singular(problem.residual(W, H, b))[0] + largest_decay
+    return squares / (2 * N) + top_singular(residual(problem, W, H, b))[0] + largest_decay
 
 
 def top_singular(G: Tensor) -> tuple[float, Tensor, Tensor]:

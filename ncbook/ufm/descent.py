@@ -8,26 +8,27 @@ import torch
 from torch import Tensor
 
 from ncbook import checks
+from ncbook._landscape import AtPoint
+from ncbook.ufm.formulas import Point, flat, gradient, objective, split
 from ncbook.ufm.model import UFM
-from ncbook.ufm.points import Point, pack, prepare, split
+from ncbook.ufm.points import prepare
 
 
 @dataclass(frozen=True)
-class Descent:
-    """A run of gradient descent."""
+class Descent(AtPoint):
+    """A run of gradient descent, whose end is ``point``."""
 
-    point: Point
+    path: tuple[Point, ...]  # one every ``record`` steps, the start first
     values: Tensor  # (steps + 1,) objective before each step and at the end
     distances: Tensor  # (steps + 1,) distance from ``origin``
-    path: Tensor  # (records, P) packed points, one every ``record`` steps
 
 
 def descend(
     problem: UFM,
     start: Point,
     *,
-    step_size: float,
     steps: int,
+    step_size: float,
     momentum: float = 0.0,
     noise: float = 0.0,
     seed: int = 0,
@@ -40,7 +41,7 @@ def descend(
 
     Args:
         problem: the model. start: ``(W, H, b)``.
-        step_size: > 0. steps: how many. momentum: in [0, 1). noise: standard deviation per entry of the gradient.
+        steps: how many. step_size: > 0. momentum: in [0, 1). noise: standard deviation per entry of the gradient.
         seed: of the noise. origin: distances are measured from here; ``start`` by default.
         record: keep every so many points in ``path``.
 
@@ -50,7 +51,7 @@ def descend(
     Raises:
         ValueError: for an unsupported problem or point, or an option out of range.
     """
-    W, H, b = prepare(problem, *checks.sequence("start", start, 3))
+    x = flat(prepare(problem, *checks.sequence("start", start, 3)))
     checks.number("step_size", step_size, positive=True)
     checks.number("noise", noise)
     if checks.number("momentum", momentum) >= 1:
@@ -58,24 +59,21 @@ def descend(
     for name, value in (("steps", steps), ("record", record)):
         checks.integer(name, value)
     generator = torch.Generator().manual_seed(checks.integer("seed", seed, minimum=0))
-    x = torch.from_numpy(pack((W, H, b)))
-    centre = x.clone()
-    if origin is not None:
-        centre = torch.from_numpy(pack(prepare(problem, *checks.sequence("origin", origin, 3))))
+    centre = x if origin is None else flat(prepare(problem, *checks.sequence("origin", origin, 3)))
     velocity = torch.zeros_like(x)
     values, distances, path = [], [], []
     for step in range(steps + 1):
         point = split(problem, x)
-        values.append(float(problem._objective(*point)))
+        values.append(float(objective(problem, *point)))
         distances.append(float((x - centre).norm()))
         if step % record == 0:
-            path.append(x)
+            path.append(point)
         if step == steps:
             break
-        gradient = torch.cat([g.reshape(-1) for g in problem.gradient(*point)])
+        slope = flat(gradient(problem, *point))
         if noise > 0:
-            gradient = gradient + noise * torch.randn(len(x), generator=generator, dtype=x.dtype)
-        velocity = momentum * velocity - step_size * gradient
+            slope = slope + noise * torch.randn(len(x), generator=generator, dtype=x.dtype)
+        velocity = momentum * velocity - step_size * slope
         x = x + velocity
     as_tensor = lambda list_: torch.tensor(list_, dtype=torch.float64)
-    return Descent(split(problem, x), as_tensor(values), as_tensor(distances), torch.stack(path))
+    return Descent(split(problem, x), tuple(path), as_tensor(values), as_tensor(distances))

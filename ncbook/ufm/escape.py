@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ncbook import checks
-from ncbook.ufm.curvature import operator, top_singular
+from ncbook._landscape import Escape
+from ncbook.ufm.curvature import hessian_vector_product, top_singular
+from ncbook.ufm.formulas import Point, residual
 from ncbook.ufm.model import UFM
-from ncbook.ufm.points import Point, prepare
+from ncbook.ufm.points import prepare
 
 
 def block_eigenvalue(problem: UFM, singular_value: float) -> float:
@@ -35,23 +35,8 @@ def block_eigenvalue(problem: UFM, singular_value: float) -> float:
     return mean - math.hypot(half, s)
 
 
-@dataclass(frozen=True)
-class Escape:
-    """A direction of negative curvature, or the reason why the proof offers none.
-
-    Unpacks as ``direction, curvature``.
-    """
-
-    direction: Point | None
-    curvature: float  # second derivative of the objective along the direction; nan where there is none
-    reason: str
-
-    def __iter__(self) -> Iterator[Point | float | None]:
-        return iter((self.direction, self.curvature))
-
-
 def escape_direction(problem: UFM, W: Tensor, H: Tensor, b: Tensor, *, tolerance: float = 1e-6) -> Escape:
-    """Return the proof's explicit direction of negative curvature at a point, or ``None`` and the reason.
+    """Return the proof's explicit direction of negative curvature at a point, or None and the reason.
 
     With ``G = residual``, top singular pair ``(v, u)``, a unit ``a`` with ``W a = 0`` and ``H a = 0``, and
     ``c = (lambda_H / lambda_W)^(1/4)``: ``dW = c u a'``, ``dH = -v a' / c``, ``db = 0``. The second derivative along it
@@ -71,17 +56,16 @@ def escape_direction(problem: UFM, W: Tensor, H: Tensor, b: Tensor, *, tolerance
     Source: Zhu et al. (2021), proof of the strict-saddle property; derived in chapter 5.
     """
     checks.number("tolerance", tolerance)
-    point = prepare(problem, W, H, b)
-    W, H, b = point
-    sigma, v, u = top_singular(problem.residual(W, H, b))
+    W, H, b = point = prepare(problem, W, H, b)
+    sigma, v, u = top_singular(residual(problem, W, H, b))
     mu = problem.joint_decay
     if sigma <= (1 + tolerance) * mu:
         return Escape(None, math.nan, f"the certificate holds: spectral ratio {sigma / mu:.6f} is not above 1")
     energy = problem.weight_decay * W.T @ W + problem.feature_decay * H.T @ H
     a = torch.linalg.eigh(energy)[1][:, 0]
     c = (problem.feature_decay / problem.weight_decay) ** 0.25
-    direction = (c * torch.outer(u, a), -torch.outer(v, a) / c, torch.zeros_like(b))
-    product = operator(problem, point)(direction)
+    direction = Point(c * torch.outer(u, a), -torch.outer(v, a) / c, torch.zeros_like(b))
+    product = hessian_vector_product(problem, point, direction)
     curvature = sum(float((p * q).sum()) for p, q in zip(product, direction))
     if curvature >= 0:
         return Escape(None, math.nan, f"no null vector: W and H together have full rank {problem.feature_dim}")

@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from dataclasses import astuple, dataclass
 
-import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from ncbook import checks
+from ncbook.ufm.margins import best_margin, loss_of_margin
 from ncbook.ufm.model import UFM
+from ncbook.ufm.points import prepare
 
 
 @dataclass(frozen=True)
@@ -46,17 +47,16 @@ def gap_budget(problem: UFM, W: Tensor, H: Tensor, b: Tensor, *, nonnegative: bo
         nonnegative: take the bound for features ``H >= 0``, which has one more link.
 
     Raises:
-        ValueError: for a wrong shape or a non-finite entry, for a zero decay, or if ``nonnegative`` and ``H`` has a
-            negative entry.
+        ValueError: for a wrong shape or a non-finite entry, for a zero decay or unequal classes, or if
+            ``nonnegative`` and ``H`` has a negative entry.
 
     Source: chapter 3, the proofs of its two theorems.
     """
-    checks.instance("problem", problem, UFM).check_point(W, H, b)
+    W, H, b = prepare(problem, W, H, b)
     if checks.flag("nonnegative", nonnegative) and bool((H < 0).any()):
         raise ValueError(f"H must be >= 0 with nonnegative=True, got a smallest entry of {float(H.min()):.3g}")
-    W, H, b = W.double(), H.double(), b.double()
-    K, n = problem.num_classes, problem.samples_per_class
-    f_star, price = bound(problem, nonnegative=nonnegative)
+    K, n = problem.num_classes, problem.class_sizes[0]
+    f_star, _, price = best_margin(K, problem.q, nonnegative=nonnegative)
     margins = mean_margins(problem, W, H, b)
     fit, average = cross_entropy(H @ W.T + b, problem.labels), margins.mean()
     per_sample = loss_of_margin(margins, K).mean()
@@ -81,26 +81,6 @@ def gap_budget(problem: UFM, W: Tensor, H: Tensor, b: Tensor, *, nonnegative: bo
     return GapBudget(*(float(piece) for piece in pieces))
 
 
-def bound(problem: UFM, *, nonnegative: bool = False) -> tuple[float, float]:
-    """Return ``(f*, price)``: the least of ``log(1 + (K - 1) e^-s) + price s`` over margins ``s >= 0``, and the price.
-
-    ``price`` is what the decays ask for one unit of margin: ``(K - 1) q`` with ``q = sqrt(n lambda_W lambda_H)``, and
-    ``sqrt(K (K - 1)) q`` for non-negative features. ``f*`` bounds the objective from below in every feature dimension.
-
-    Raises:
-        ValueError: if the decay on ``W`` or ``H`` is zero, or an argument is of another kind.
-
-    Source: chapter 3.
-    """
-    K = checks.instance("problem", problem, UFM).num_classes
-    checks.flag("nonnegative", nonnegative)
-    # The closed form in a dimension where its frame fits: the bound itself does not depend on the dimension.
-    roomy = UFM(K, 1, K, problem.weight_decay, problem.feature_decay * problem.samples_per_class)
-    q = roomy.joint_decay
-    price = math.sqrt(K * (K - 1)) * q if nonnegative else (K - 1) * q
-    return roomy.optimum(nonnegative=nonnegative).value, price
-
-
 def mean_margins(problem: UFM, W: Tensor, H: Tensor, b: Tensor) -> Tensor:
     """Return for each sample (N,) its correct logit minus the mean of the others.
 
@@ -111,16 +91,3 @@ def mean_margins(problem: UFM, W: Tensor, H: Tensor, b: Tensor) -> Tensor:
     logits = H @ W.T + b
     own = logits.gather(1, problem.labels[:, None])[:, 0]
     return own - (logits.sum(dim=1) - own) / (problem.num_classes - 1)
-
-
-def loss_of_margin(margin: Tensor, num_classes: int) -> Tensor:
-    """Return ``log(1 + (K - 1) e^-margin)``: the cross-entropy of a sample whose wrong logits are all equal.
-
-    Raises:
-        ValueError: for a margin that is not a finite tensor, or fewer than two classes.
-    """
-    checks.integer("num_classes", num_classes, minimum=2)
-    real = isinstance(margin, Tensor) and margin.is_floating_point() and not margin.is_meta
-    if not real or not bool(torch.isfinite(margin).all()):
-        raise ValueError(f"margin must be a finite floating tensor, got {margin!r}")
-    return torch.nn.functional.softplus(math.log(num_classes - 1) - margin)

@@ -4,44 +4,47 @@ The last layer of a network with its features set free: minimise over ``W (K, d)
 
     f = mean cross-entropy of (H W' + b)  +  weight_decay/2 ||W||^2  +  feature_decay/2 ||H||^2  +  bias_decay/2 ||b||^2
 
-with ``N = K n`` balanced samples, ordered by class. Source: Zhu et al. (2021) for the model; the closed forms are
-derived and proved in chapter 3, and certified point by point in chapter 4.
+with ``N`` samples ordered by class, ``n`` of each or as many as each class has. Source: Zhu et al. (2021) for the
+model; the closed forms, for equal classes, are proved in chapter 3 and certified point by point in chapter 4.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from scipy.optimize import Bounds, minimize
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from ncbook import checks
+from ncbook._landscape import AtPoint
 from ncbook.etf import simplex_etf
+from ncbook.ufm import formulas
+from ncbook.ufm.formulas import Point
+from ncbook.ufm.margins import best_margin
+
+
+class _At(AtPoint):
+    b = property(lambda self: self.point.b, doc="Bias (K,).")
 
 
 @dataclass(frozen=True)
-class Optimum:
+class Optimum(_At):
     """A global minimum in closed form: its ``value``, the logit ``margin`` and squared norm of each row of ``W``."""
 
     value: float
     margin: float  # correct logit minus any other, the same for every sample
     squared_weight_norm: float  # squared Euclidean norm of one row of W
-    W: Tensor  # (K, d)
-    H: Tensor  # (N, d)
-    b: Tensor  # (K,)
 
 
 @dataclass(frozen=True)
-class Solution:
+class Solution(_At):
     """What the solver reached: the point, its ``value``, and the objective after each iteration."""
 
-    W: Tensor  # (K, d)
-    H: Tensor  # (N, d)
-    b: Tensor  # (K,)
     value: float
     history: tuple[float, ...]
     gradient_norm: float  # Euclidean norm of the (projected) gradient at the point
@@ -49,11 +52,11 @@ class Solution:
 
 @dataclass(frozen=True)
 class UFM:
-    """One unconstrained-feature problem with balanced classes, in float64.
+    """One unconstrained-feature problem, in float64.
 
     Args:
         num_classes: K >= 2.
-        samples_per_class: n >= 1.
+        samples_per_class: n >= 1, or one such number a class (equal ones become the one n).
         feature_dim: d >= 1. Any may be posed and solved; ``optimum`` needs d >= K - 1.
         weight_decay: lambda_W >= 0 on the classifier, in the convention ``lambda/2 ||W||^2``.
         feature_decay: lambda_H >= 0 on the features.
@@ -66,7 +69,7 @@ class UFM:
     """
 
     num_classes: int
-    samples_per_class: int
+    samples_per_class: int | Sequence[int]
     feature_dim: int
     weight_decay: float
     feature_decay: float
@@ -74,21 +77,33 @@ class UFM:
 
     def __post_init__(self) -> None:
         checks.integer("num_classes", self.num_classes, minimum=2)
-        checks.integer("samples_per_class", self.samples_per_class)
+        sizes: Any = self.samples_per_class
+        if isinstance(sizes, Iterable) and not isinstance(sizes, str):
+            sizes = checks.sequence("samples_per_class", sizes, self.num_classes)
+            sizes = tuple(checks.integer("samples_per_class", n) for n in sizes)
+            sizes = sizes if len(set(sizes)) > 1 else sizes[0]
+        else:
+            sizes = checks.integer("samples_per_class", sizes)
+        object.__setattr__(self, "samples_per_class", sizes)
         checks.integer("feature_dim", self.feature_dim)
-        checks.number("weight_decay", self.weight_decay)
-        checks.number("feature_decay", self.feature_decay)
-        checks.number("bias_decay", self.bias_decay)
+        for name in ("weight_decay", "feature_decay", "bias_decay"):
+            checks.number(name, getattr(self, name))
+
+    @property
+    def class_sizes(self) -> tuple[int, ...]:
+        """The number of samples of each class."""
+        n = self.samples_per_class
+        return (n,) * self.num_classes if isinstance(n, int) else tuple(n)
 
     @property
     def num_samples(self) -> int:
-        """N = K n."""
-        return self.num_classes * self.samples_per_class
+        """N, the sum of ``class_sizes``."""
+        return sum(self.class_sizes)
 
     @property
     def labels(self) -> Tensor:
-        """Labels (N,) int64, ordered by class: n zeros, n ones, …"""
-        return torch.arange(self.num_classes).repeat_interleave(self.samples_per_class)
+        """Labels (N,) int64, ordered by class: zeros, ones, …"""
+        return torch.arange(self.num_classes).repeat_interleave(torch.tensor(self.class_sizes))
 
     @property
     def collapses(self) -> bool:
@@ -96,7 +111,7 @@ class UFM:
 
         With non-negative features the threshold is ``sqrt((K - 1)/K)``: read ``margin > 0`` off the optimum there.
         """
-        return self.num_classes * self._q < 1
+        return self.num_classes * self.q < 1
 
     @property
     def joint_decay(self) -> float:
@@ -104,9 +119,13 @@ class UFM:
         return math.sqrt(self.weight_decay) * math.sqrt(self.feature_decay)
 
     @property
-    def _q(self) -> float:
+    def q(self) -> float:
+        """``sqrt(n lambda_W lambda_H)``: the decays' price for one unit of margin is ``(K - 1) q``."""
+        n = self.samples_per_class
+        if not isinstance(n, int):
+            raise ValueError(f"samples_per_class must be equal: for cross-entropy no closed form is proved with {n}")
         # From the left: at the threshold itself, rounding must not let the zero solution pass for a frame.
-        return math.sqrt(self.samples_per_class) * math.sqrt(self.weight_decay) * math.sqrt(self.feature_decay)
+        return math.sqrt(n) * math.sqrt(self.weight_decay) * math.sqrt(self.feature_decay)
 
     def check_point(self, W: Tensor, H: Tensor, b: Tensor) -> None:
         """Raise ``ValueError`` unless ``W (K, d)``, ``H (N, d)``, ``b (K,)`` are finite and of this problem's shape."""
@@ -124,15 +143,9 @@ class UFM:
             ValueError: for a wrong shape or a non-finite entry, naming the argument.
         """
         self.check_point(W, H, b)
-        return self._objective(W, H, b)
+        return formulas.objective(self, W, H, b)
 
-    def _objective(self, W: Tensor, H: Tensor, b: Tensor) -> Tensor:
-        # Unchecked, so that torch.func can transform it.
-        fit = cross_entropy(H @ W.T + b, self.labels.to(H.device))
-        decay = self.weight_decay * W.square().sum() + self.feature_decay * H.square().sum()
-        return fit + (decay + self.bias_decay * b.square().sum()) / 2
-
-    def gradient(self, W: Tensor, H: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def gradient(self, W: Tensor, H: Tensor, b: Tensor) -> Point:
         """Return the gradient with respect to ``W``, ``H`` and ``b`` from the formula (no autograd).
 
         With ``G = (softmax(H W' + b) - one-hot) / N``, shape (N, K): ``G'H + lambda_W W``, ``G W + lambda_H H``,
@@ -142,15 +155,7 @@ class UFM:
             ValueError: for a wrong shape or a non-finite entry, naming the argument.
         """
         self.check_point(W, H, b)
-        return self._gradient(W, H, b)
-
-    def _gradient(self, W: Tensor, H: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        G = self._residual(W, H, b)
-        return (
-            G.T @ H + self.weight_decay * W,
-            G @ W + self.feature_decay * H,
-            G.sum(dim=0) + self.bias_decay * b,
-        )
+        return formulas.gradient(self, W, H, b)
 
     def residual(self, W: Tensor, H: Tensor, b: Tensor) -> Tensor:
         """Return ``G = (softmax(H W' + b) - one-hot) / N``, shape (N, K): the gradient with respect to the logits.
@@ -159,14 +164,23 @@ class UFM:
             ValueError: for a wrong shape or a non-finite entry, naming the argument.
         """
         self.check_point(W, H, b)
-        return self._residual(W, H, b)
+        return formulas.residual(self, W, H, b)
 
-    def _residual(self, W: Tensor, H: Tensor, b: Tensor) -> Tensor:
-        labels = self.labels.to(H.device)
-        probabilities = torch.softmax(H @ W.T + b, dim=1)
-        # 1 - p_y from the other classes' probabilities: subtracting a p_y near 1 would cancel.
-        others = probabilities.scatter(1, labels[:, None], 0.0)
-        return others.scatter(1, labels[:, None], -others.sum(dim=1, keepdim=True)) / self.num_samples
+    def lower_bound(self, *, nonnegative: bool = False) -> float:
+        """Return ``f*``: no point of any feature dimension has a smaller objective.
+
+        It is attained where ``optimum`` exists.
+
+        Args:
+            nonnegative: the bound for features ``H >= 0``.
+
+        Raises:
+            ValueError: for a zero decay, where the infimum is not attained, or unequal classes, where none is proved.
+
+        Source: chapter 3.
+        """
+        need_decay(self, "lower_bound")
+        return best_margin(self.num_classes, self.q, nonnegative=nonnegative).value
 
     def optimum(self, *, nonnegative: bool = False, generator: torch.Generator | None = None) -> Optimum:
         """Return a global minimum in closed form.
@@ -187,61 +201,52 @@ class UFM:
                 with ``nonnegative``, placed on randomly chosen axes.
 
         Raises:
-            ValueError: if a decay is zero (the infimum 0 is then not attained), or where the frame does not fit:
+            ValueError: if a decay is zero (the infimum 0 is then not attained), for unequal classes (no closed form is
+                proved; ``solve`` and ``certificate`` find and prove the minimum), or where the frame does not fit:
                 ``feature_dim < num_classes - 1``, or ``< num_classes`` with ``nonnegative``.
 
         Source: derived and proved in chapter 3 (Zhu et al. 2021 show the ETF; the value is worked out there).
         """
         K, d = self.num_classes, self.feature_dim
-        self._need_decay("optimum")
+        need_decay(self, "optimum")
         checks.flag("nonnegative", nonnegative)
-        least, frame = (K, "an orthogonal frame") if nonnegative else (K - 1, "a simplex ETF")
+        least, name = (K, "an orthogonal frame") if nonnegative else (K - 1, "a simplex ETF")
         if d < least:
-            raise ValueError(f"feature_dim must be >= {least} for {frame} of {K} classes, got {d}")
+            raise ValueError(f"feature_dim must be >= {least} for {name} of {K} classes, got {d}")
+        best = best_margin(K, self.q, nonnegative=nonnegative)
         if nonnegative:
-            return self._nonnegative_optimum(generator)
-        q = self._q
-        s = _log_of_one_plus(1 - K * q, q) if self.collapses else 0.0
-        etf = simplex_etf(K, d, generator=generator)
-        return self._balanced(s, q * (K - 1), etf, etf, length=math.sqrt((K - 1) / K * s))
-
-    def _nonnegative_optimum(self, generator: torch.Generator | None) -> Optimum:
-        K, d = self.num_classes, self.feature_dim
-        c = self._q * math.sqrt(K * (K - 1))
-        s = _log_of_one_plus(K - 1 - K * c, c) if K * c < K - 1 else 0.0
-        frame = torch.eye(K, d, dtype=torch.float64)
-        if generator is not None:
-            axes = torch.randperm(d, generator=generator, device=generator.device).cpu()
-            frame = frame[:, axes]
-        # Rows of the centred frame have norm sqrt((K - 1)/K), rows of the frame norm 1: fourth roots even this out.
-        uneven = (K / (K - 1)) ** 0.25
-        W, H = uneven * (frame - frame.mean(dim=0)), frame / uneven
-        return self._balanced(s, c, W, H, length=math.sqrt(s))
-
-    def _balanced(self, s: float, price: float, W: Tensor, means: Tensor, length: float) -> Optimum:
-        """The optimum of margin ``s``, with the two decays' shares of the penalty evened out."""
-        K, n = self.num_classes, self.samples_per_class
+            axes = torch.arange(d)
+            if generator is not None:
+                axes = torch.randperm(d, generator=generator, device=generator.device).cpu()
+            frame = torch.eye(K, d, dtype=torch.float64)[:, axes]
+            # Rows of the centred frame have norm sqrt((K - 1)/K), rows of the frame norm 1: fourth roots even this out.
+            uneven, length = (K / (K - 1)) ** 0.25, math.sqrt(best.margin)
+            W, means = uneven * (frame - frame.mean(dim=0)), frame / uneven
+        else:
+            W = means = simplex_etf(K, d, generator=generator)
+            length = math.sqrt((K - 1) / K * best.margin)
+        n = self.class_sizes[0]
         # (n lambda_H / lambda_W)^(1/4), each root apart so that no ratio of extreme decays overflows.
         stretch = (math.sqrt(n) * math.sqrt(self.feature_decay)) ** 0.5 / self.weight_decay**0.25
         W = length * stretch * W
         H = (length / stretch * means).repeat_interleave(n, dim=0)
-        value = math.log1p((K - 1) * math.exp(-s)) + price * s
-        return Optimum(value, s, float(W[0].square().sum()), W, H, torch.zeros(K, dtype=torch.float64))
+        point = Point(W, H, torch.zeros(K, dtype=torch.float64))
+        return Optimum(point, best.value, best.margin, float(W[0].square().sum()))
 
-    def random_point(self, seed: int = 0, scale: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
+    def random_point(self, seed: int = 0, scale: float = 1.0) -> Point:
         """Return Gaussian ``W``, ``H``, ``b`` of standard deviation ``scale``, reproducible from ``seed``."""
         checks.integer("seed", seed, minimum=0)
         checks.number("scale", scale)
         g = torch.Generator().manual_seed(seed)
         K, N, d = self.num_classes, self.num_samples, self.feature_dim
-        W, H, b = (scale * torch.randn(*shape, generator=g, dtype=torch.float64) for shape in ((K, d), (N, d), (K,)))
-        return W, H, b
+        shapes = (K, d), (N, d), (K,)
+        return Point(*(scale * torch.randn(*shape, generator=g, dtype=torch.float64) for shape in shapes))
 
     def solve(
         self,
         seed: int = 0,
         *,
-        start: tuple[Tensor, Tensor, Tensor] | None = None,
+        start: Point | None = None,
         scale: float = 1.0,
         nonnegative: bool = False,
         max_iterations: int = 20_000,
@@ -263,7 +268,7 @@ class UFM:
 
         Source: scipy's L-BFGS-B (Byrd, Lu, Nocedal and Zhu 1995), in float64.
         """
-        self._need_decay("solve")
+        need_decay(self, "solve")
         checks.integer("max_iterations", max_iterations)
         checks.flag("nonnegative", nonnegative)
         checks.integer("seed", seed, minimum=0)
@@ -274,16 +279,17 @@ class UFM:
         # sqrt(lambda_W lambda_H): unequal decays would leave the problem badly conditioned.
         c = self.feature_decay**0.25 / self.weight_decay**0.25
 
-        def unpack(x: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-            W, H, b = self._unpack(x)
-            return c * W, H / c, b
+        def unscaled(x: np.ndarray) -> Point:
+            W, H, b = formulas.split(self, torch.from_numpy(np.array(x, dtype=np.float64)))
+            return Point(c * W, H / c, b)
 
         def value_and_gradient(x: np.ndarray) -> tuple[float, np.ndarray]:
-            point = unpack(x)
-            dW, dH, db = self._gradient(*point)
-            return float(self._objective(*point)), _pack(c * dW, dH / c, db)
+            point = unscaled(x)
+            dW, dH, db = formulas.gradient(self, *point)
+            return float(formulas.objective(self, *point)), formulas.flat((c * dW, dH / c, db)).numpy()
 
-        x = _pack(W / c, (H.abs() if nonnegative else H) * c, b)
+        W, H, b = (t.detach().cpu().double() for t in (W, H, b))
+        x = formulas.flat((W / c, (H.abs() if nonnegative else H) * c, b)).numpy()
         history = [value_and_gradient(x)[0]]
         if not math.isfinite(history[0]):
             raise ValueError(f"start must have a finite objective, got {history[0]}")
@@ -309,30 +315,17 @@ class UFM:
                 or len(history) > max_iterations
             ):
                 break
-        point = unpack(x)
-        norm = float(np.linalg.norm(_projected(_pack(*self._gradient(*point)), x, low)))
-        return Solution(*point, float(result.fun), tuple(history), norm)
-
-    def _need_decay(self, caller: str) -> None:
-        for name in ("weight_decay", "feature_decay"):
-            if getattr(self, name) == 0:
-                raise ValueError(f"{name} must be > 0 for {caller}: without it the minimum is not attained, got 0")
-
-    def _unpack(self, x: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-        K, N, d = self.num_classes, self.num_samples, self.feature_dim
-        W, H, b = torch.from_numpy(np.array(x, dtype=np.float64)).split([K * d, N * d, K])
-        return W.view(K, d), H.view(N, d), b
+        point = unscaled(x)
+        slope = formulas.flat(formulas.gradient(self, *point)).numpy()
+        norm = float(np.linalg.norm(_projected(slope, x, low)))
+        return Solution(point, float(result.fun), tuple(history), norm)
 
 
-def _log_of_one_plus(part: float, q: float) -> float:
-    """Return ``log(1 + part / q)``: accurate for a ``part`` near zero, and where ``part / q`` would overflow."""
-    if q < 1e-8:  # part is then of order one, and the 1 shifts the logarithm by q / part
-        return math.log(part) - math.log(q) + math.log1p(q / part)
-    return math.log1p(part / q)
-
-
-def _pack(W: Tensor, H: Tensor, b: Tensor) -> np.ndarray:
-    return torch.cat([t.detach().double().reshape(-1) for t in (W, H, b)]).cpu().numpy()
+def need_decay(problem: UFM, caller: str = "this") -> None:
+    """Raise ``ValueError`` unless ``weight_decay`` and ``feature_decay`` are positive."""
+    for name in ("weight_decay", "feature_decay"):
+        if getattr(problem, name) == 0:
+            raise ValueError(f"{name} must be > 0 for {caller}: without it the minimum is not attained, got 0")
 
 
 def _projected(gradient: np.ndarray, x: np.ndarray, low: np.ndarray) -> np.ndarray:

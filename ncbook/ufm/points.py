@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 
 from ncbook import checks
-from ncbook.ufm.model import UFM
-
-Point = tuple[Tensor, Tensor, Tensor]
+from ncbook.ufm.formulas import Point, flat, split
+from ncbook.ufm.model import UFM, need_decay
 
 
 def prepare(problem: UFM, W: Tensor, H: Tensor, b: Tensor) -> Point:
@@ -19,11 +18,9 @@ def prepare(problem: UFM, W: Tensor, H: Tensor, b: Tensor) -> Point:
         ValueError: if ``problem`` is not a ``UFM`` with positive ``weight_decay`` and ``feature_decay``, or the point
             has a wrong shape or a non-finite entry.
     """
-    checks.instance("problem", problem, UFM)
-    checks.number("problem.weight_decay", problem.weight_decay, positive=True)
-    checks.number("problem.feature_decay", problem.feature_decay, positive=True)
+    need_decay(checks.instance("problem", problem, UFM))
     problem.check_point(W, H, b)
-    return W.detach().cpu().double(), H.detach().cpu().double(), b.detach().cpu().double()
+    return Point(*(t.detach().cpu().double() for t in (W, H, b)))
 
 
 def pack(point: Point) -> np.ndarray:
@@ -32,8 +29,8 @@ def pack(point: Point) -> np.ndarray:
     Raises:
         ValueError: for anything but three tensors.
     """
-    tensors = [checks.instance("point", t, Tensor) for t in checks.sequence("point", point, 3)]
-    return torch.cat([t.detach().reshape(-1) for t in tensors]).double().cpu().numpy()
+    tensors = (checks.instance("point", t, Tensor) for t in checks.sequence("point", point, 3))
+    return flat(tuple(t.detach().double().cpu() for t in tensors)).numpy()
 
 
 def unpack(problem: UFM, x: np.ndarray | Tensor) -> Point:
@@ -49,10 +46,3 @@ def unpack(problem: UFM, x: np.ndarray | Tensor) -> Point:
         raise ValueError(f"x must be a vector of numbers, got {checks.shown(x)}") from error
     size = problem.num_classes * (problem.feature_dim + 1) + problem.num_samples * problem.feature_dim
     return split(problem, checks.tensor("x", vector, "P", P=size))
-
-
-def split(problem: UFM, vector: Tensor) -> Point:
-    """Return ``unpack`` without its checks, so that torch.func can transform it."""
-    K, N, d = problem.num_classes, problem.num_samples, problem.feature_dim
-    W, H, b = vector.split([K * d, N * d, K])
-    return W.view(K, d), H.view(N, d), b

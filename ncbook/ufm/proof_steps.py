@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, softplus
+from torch.nn.functional import cross_entropy
 
-from ncbook.ufm.gap_budgets import bound
+from ncbook.ufm.formulas import objective
+from ncbook.ufm.gap_budgets import mean_margins
+from ncbook.ufm.margins import best_margin, loss_of_margin
 from ncbook.ufm.model import UFM
 from ncbook.ufm.points import prepare
 
@@ -30,15 +31,7 @@ class Chain:
     @property
     def steps(self) -> tuple[float, ...]:
         """The seven values, largest first."""
-        return (
-            self.objective,
-            self.balanced,
-            self.without_bias,
-            self.equal_rivals,
-            self.equal_margins,
-            self.aligned,
-            self.minimum,
-        )
+        return astuple(self)[:7]
 
 
 def inequality_chain(problem: UFM, W: Tensor, H: Tensor, b: Tensor) -> Chain:
@@ -52,29 +45,25 @@ def inequality_chain(problem: UFM, W: Tensor, H: Tensor, b: Tensor) -> Chain:
         Chain: from the objective at the point down to the global minimum over ``feature_dim >= K - 1``.
 
     Raises:
-        ValueError: as ``certificate`` does.
+        ValueError: as ``certificate`` does, or for unequal classes, of which this proof does not speak.
 
     Source: chapter 4, equations of the proof.
     """
     W, H, b = prepare(problem, W, H, b)
-    K, labels = problem.num_classes, problem.labels
-    mu = problem.joint_decay
-    logits = H @ W.T
-    scores = logits + b
-    fit = float(cross_entropy(scores, labels))
-    nuclear = mu * float(torch.linalg.svdvals(logits).sum())
-    margins = K / (K - 1) * (scores.gather(1, labels[:, None])[:, 0] - scores.mean(dim=1))
-    loss = lambda m: softplus(math.log(K - 1) - m)  # log(1 + (K - 1) e^-m)
+    K, logits = problem.num_classes, H @ W.T
+    fit = float(cross_entropy(logits + b, problem.labels))
+    nuclear = problem.joint_decay * float(torch.linalg.svdvals(logits).sum())
+    margins = mean_margins(problem, W, H, b)
     mean = margins.mean()
-    minimum, price = bound(problem)
-    linear = price * max(0.0, float(mean))
+    best = best_margin(K, problem.q)
+    linear = best.price * max(0.0, float(mean))
     return Chain(
-        objective=float(problem._objective(W, H, b)),
+        objective=float(objective(problem, W, H, b)),
         balanced=fit + nuclear + problem.bias_decay / 2 * float(b.square().sum()),
         without_bias=fit + nuclear,
-        equal_rivals=float(loss(margins).mean()) + nuclear,
-        equal_margins=float(loss(mean)) + nuclear,
-        aligned=float(loss(mean.clamp(min=0.0))) + linear,
-        minimum=minimum,
+        equal_rivals=float(loss_of_margin(margins, K).mean()) + nuclear,
+        equal_margins=float(loss_of_margin(mean, K)) + nuclear,
+        aligned=float(loss_of_margin(mean.clamp(min=0.0), K)) + linear,
+        minimum=best.value,
         mean_margin=float(mean),
     )

@@ -1,4 +1,4 @@
-"""Exact saddles of the unconstrained feature model, and gradient descent away from them."""
+"""Exact saddles of the unconstrained feature model."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from scipy.sparse.linalg import LinearOperator, minres
 from torch import Tensor
 
 from ncbook import checks
-from ncbook.ufm.model import UFM
-from ncbook.ufm.points import Point, prepare
+from ncbook.ufm.formulas import Point, gradient
+from ncbook.ufm.model import UFM, need_decay
 
 
 def superclass_saddle(problem: UFM, groups: Iterable[Iterable[int]], *, seed: int = 0) -> Point:
@@ -27,12 +27,12 @@ def superclass_saddle(problem: UFM, groups: Iterable[Iterable[int]], *, seed: in
     origin. With ``feature_dim >= K - 1`` it is a strict saddle.
 
     Args:
-        problem: the model, with positive decays on ``W`` and ``H``, below the threshold (``problem.collapses``).
+        problem: the model, with equal classes and positive decays below the threshold (``problem.collapses``).
         groups: a partition of ``0 … K - 1``, for instance ``[[0, 1], [2, 3]]``; at least one group has two classes.
         seed: of the rotation the solver happens to land in.
 
     Returns:
-        ``W, H, b`` with a gradient below 1e-10 in every entry.
+        Point: with a gradient below 1e-10 in every entry.
 
     Raises:
         ValueError: for an unsupported problem, groups that are no partition, groups of one class each (that point is
@@ -41,7 +41,7 @@ def superclass_saddle(problem: UFM, groups: Iterable[Iterable[int]], *, seed: in
 
     Source: symmetric criticality (chapter 5).
     """
-    prepare(problem, *checks.instance("problem", problem, UFM).random_point(0))
+    need_decay(checks.instance("problem", problem, UFM))
     checks.integer("seed", seed, minimum=0)
     parts = _partition(problem.num_classes, groups)
     if not problem.collapses:
@@ -55,12 +55,11 @@ def superclass_saddle(problem: UFM, groups: Iterable[Iterable[int]], *, seed: in
     reduced = _Reduced(problem, torch.tensor([float(len(p)) for p in parts], dtype=torch.float64), r)
     R, T, beta = reduced.solve(seed)
     embed = lambda rows: torch.nn.functional.pad(rows, (0, d - r))
-    W, b = embed(R[member]), beta[member]
-    H = embed(T[member]).repeat_interleave(problem.samples_per_class, dim=0)
-    worst = max(float(g.abs().max()) for g in problem.gradient(W, H, b))
+    point = Point(embed(R[member]), embed(T[member][problem.labels]), beta[member])
+    worst = max(float(g.abs().max()) for g in gradient(problem, *point))
     if worst > 1e-10:
         raise RuntimeError(f"the saddle was found only to a gradient of {worst:.1e}; try another seed")
-    return W, H, b
+    return point
 
 
 def _partition(num_classes: int, groups: Iterable[Iterable[int]]) -> list[tuple[int, ...]]:
@@ -87,15 +86,15 @@ class _Reduced:
         # Scaled so that all penalties curve alike: by the group sizes, and with W and H balanced.
         c = (self.problem.feature_decay / self.problem.weight_decay) ** 0.25
         scale = self.sizes.sqrt()[:, None]
-        T = T.view(m, r) / (c * math.sqrt(self.problem.samples_per_class) * scale)
-        return c * R.view(m, r) / scale, T, beta / scale[:, 0]
+        T = T.view(m, r) / (c * math.sqrt(self.problem.class_sizes[0]) * scale)
+        return Point(c * R.view(m, r) / scale, T, beta / scale[:, 0])
 
     def objective(self, x: Tensor) -> Tensor:
         p, s = self.problem, self.sizes
         R, T, beta = self.split(x)
         logits = T @ R.T + beta
         fit = (s / p.num_classes * (torch.logsumexp(logits + s.log(), dim=1) - torch.diagonal(logits))).sum()
-        decay = p.weight_decay * R.square().sum(1) + p.samples_per_class * p.feature_decay * T.square().sum(1)
+        decay = p.weight_decay * R.square().sum(1) + p.class_sizes[0] * p.feature_decay * T.square().sum(1)
         return fit + (s * (decay + p.bias_decay * beta.square())).sum() / 2
 
     def solve(self, seed: int) -> Point:
@@ -117,12 +116,12 @@ class _Reduced:
 
 def _newton(objective: Callable[[Tensor], Tensor], x: np.ndarray, steps: int = 12) -> np.ndarray:
     """Polish a critical point by Newton's method, with MINRES because rotations make the Hessian singular."""
-    gradient = torch.func.grad(objective)
+    slope = torch.func.grad(objective)
     best, best_norm = x, math.inf
     for _ in range(steps):
         point = torch.from_numpy(x)
         # The Hessian is symmetric: pulling back through the gradient multiplies by it.
-        g, pull_back = torch.func.vjp(gradient, point)[:2]
+        g, pull_back = torch.func.vjp(slope, point)[:2]
         norm = float(g.abs().max())
         if not norm < best_norm:
             break

@@ -3,12 +3,15 @@
 Makes ``.venv-colab`` on first use (some minutes and gigabytes), so ``make test-colab`` runs this apart.
 """
 
+import functools
+import http.server
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import threading
 
 import nbformat
 import pytest
@@ -98,6 +101,7 @@ def set_up(tmp_path, address):
     cells = [new_code_cell(repository.setup_cell(address)), new_code_cell("import ncbook; print(ncbook.__file__)")]
     nbformat.write(new_notebook(cells=cells), tmp_path / "a.ipynb")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    environment["no_proxy"] = "127.0.0.1"
     return subprocess.run(
         [str(PYTHON), "-c", RUN, "a.ipynb"], cwd=tmp_path, env=environment, text=True, capture_output=True
     )
@@ -115,7 +119,13 @@ def test_the_set_up_cell_installs_the_book_from_its_repository(without_package, 
     run("git", "init", "-q", book)
     run(*git, "add", "-A")
     run(*git, "commit", "-qm", "the book")
-    result = set_up(tmp_path, f"file://{book}")
+    run(*git, "update-server-info")
+    # Served on this machine: the form of address that a reader's copy has, which is not that of a file.
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=book)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        result = set_up(tmp_path, f"http://127.0.0.1:{server.server_port}/.git")
+        server.shutdown()
     assert result.returncode == 0, result.stderr[-3000:]
     said = json.loads((tmp_path / "executed.ipynb").read_text())["cells"][1]["outputs"][0]["text"]
     assert str(ENVIRONMENT) in "".join(said)
@@ -123,6 +133,6 @@ def test_the_set_up_cell_installs_the_book_from_its_repository(without_package, 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 def test_the_set_up_cell_stops_where_the_install_fails(without_package, tmp_path):
-    result = set_up(tmp_path, f"file://{tmp_path}/nowhere")
-    assert result.returncode != 0 and "Installing ncbook from" in result.stderr and "failed" in result.stderr
+    result = set_up(tmp_path, "http://127.0.0.1:9/nowhere.git")
+    assert result.returncode != 0 and "Installing from http://127.0.0.1:9/nowhere.git failed" in result.stderr
     assert "No module named" not in result.stderr.splitlines()[-1]

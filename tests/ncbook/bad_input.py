@@ -16,24 +16,47 @@ HUGE = 10**30
 NAN, INF = float("nan"), float("inf")
 # What functions return: readers are not asked to build one.
 RETURNED = {
-    "data.DataUnavailable", "memory.LayerBytes", "memory.MemoryLedger", "metrics.NeuralCollapseReport",
+    "codes.Code", "data.DataUnavailable", "deep.DeepSolution", "deep.ShapeOptimum", "memory.LayerBytes",
+    "memory.MemoryLedger", "metrics.Baselines", "metrics.ClassTable", "metrics.NeuralCollapseReport",
+    "metrics.UnseenReport",
     "shallow.Collapse", "shallow.Flow", "shallow.Limit", "shallow.Separability", "shallow.Violations",
-    "sphere.Escape", "sphere.SphereCertificate", "sphere.SphereCriticalPoint", "sphere.SphericalOptimum",
-    "sphere.SphericalPath", "sphere.SphericalSolution", "training.CheckpointError", "training.History",
+    "sphere.Census", "sphere.Certificate", "sphere.Descent", "sphere.Escape", "sphere.Optimum", "sphere.Point",
+    "sphere.Solution", "training.CheckpointError", "training.History",
     "training.LastLayer", "training.Run", "training.State", "training.TrainedLastLayer", "ufm.Census",
-    "sphere.ExactBound", "ufm.ExactCertificate",
-    "ufm.Certificate", "ufm.Chain", "ufm.Descent", "ufm.Escape", "ufm.GapBudget", "ufm.Optimum", "ufm.Solution",
+    "sphere.ExactBound", "ufm.ExactCertificate", "ufm.LocalMinimum",
+    "ufm.BestMargin", "ufm.Certificate", "ufm.Chain", "ufm.Descent", "ufm.Escape", "ufm.GapBudget", "ufm.Optimum",
+    "ufm.Point", "ufm.Solution",
 }  # fmt: skip
-# A command speaks to a shell and is tested with what a shell can say; ``forward`` hands all it gets to ``update``.
-ELSEWHERE = {"metrics.main", "metrics.NeuralCollapse.forward"}
+# A command speaks to a shell and is tested with what a shell can say; ``forward`` hands all it gets to ``update``;
+# a callback needs a library that may not be there.
+ELSEWHERE = {
+    "metrics.main", "experiments.main", "metrics.NeuralCollapse.forward", "metrics.lightning_callback",
+    "metrics.trainer_callback",
+}  # fmt: skip
 # Arguments that a zero, a minus sign, any text or any shape suits, whatever the function or in the one named.
 ZERO = {"seed", "bias_decay", "epochs", "momentum", "noise", "weight_decay", "feature_decay", "sample", "fraction",
         "tolerance", "index", "max_iterations", "iterations", "steps", "test_samples", "correction",
-        "singular_value", "keep_bytes", "ufm.UFM.random_point.scale", "ufm.UFM.solve.scale",
+        "singular_value", "keep_bytes", "shuffles", "done", "ufm.UFM.random_point.scale", "ufm.UFM.solve.scale",
+        "deep.DeepUFM.random_start.scale", "deep.DeepUFM.solve.scale",
         "shallow.planar_data.spread"}  # fmt: skip
 SIGNED = {"time", "index", "log_time", "ignore_index"}
-FREE_TEXT = {"root", "folder", "alt", "command", "data.ImageData.name"}
-ANY_SHAPE = {"ufm.loss_of_margin.margin"}
+FREE_TEXT = {
+    "deep.DeepUFM.best_scale.name",
+    "prefix",
+    "root",
+    "path",
+    "folder",
+    "alt",
+    "command",
+    "data.ImageData.name",
+}
+# What shape a network takes is its backbone's to say.
+ANY_SHAPE = {"ufm.loss_of_margin.margin", "models.FeatureClassifier.features.images",
+             "models.FeatureClassifier.forward.images"}  # fmt: skip
+# A layer does not look at its numbers: that would make a GPU wait in every step, and `memory.ledger` runs a network on
+# tensors that have none. `fit` and `train` say when the loss is not finite.
+UNREAD = {"models.ETFClassifier.forward", "models.NormalisedClassifier.forward", "models.UnitFeatures.forward",
+          "models.FeatureClassifier.features", "models.FeatureClassifier.forward"}  # fmt: skip
 
 
 def public() -> Iterator[str]:
@@ -64,9 +87,11 @@ def bad(name: str, argument: str, value: Any, annotation: str) -> Iterator[tuple
         if not names & ANY_SHAPE:
             yield "shape", value[None, None, None]
         yield "complex", value.to(torch.complex128)
-        yield "meta", value.to("meta")
+        if name not in UNREAD:
+            yield "meta", value.to("meta")
         if value.is_floating_point():
-            yield from (("nan", torch.full_like(value, NAN)), ("inf", torch.full_like(value, INF)))
+            if name not in UNREAD:
+                yield from (("nan", torch.full_like(value, NAN)), ("inf", torch.full_like(value, INF)))
             yield "integer", value.long()
         else:
             yield from (("nan", torch.full(value.shape, NAN)), ("negative", -1 - value))
@@ -90,6 +115,8 @@ def bad(name: str, argument: str, value: Any, annotation: str) -> Iterator[tuple
     elif isinstance(value, nn.Module):
         yield from {"text": "x", "int": 3, "nan": NAN, "list": [1.0], "dict": {}}.items()
     elif value is not None:
-        yield from {"text": "x", "int": 3, "nan": NAN}.items()
+        yield from {"text": "x", "nan": NAN}.items()
+        if "int |" not in annotation:
+            yield "int", 3
         if not callable(value):
             yield "module", module

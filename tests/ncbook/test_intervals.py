@@ -3,11 +3,11 @@
 import math
 from fractions import Fraction
 
+import flint
 import numpy as np
 import pytest
 
-flint = pytest.importorskip("flint", reason='python-flint is missing: pip install "ncbook[exact]"')
-from ncbook import _intervals as intervals  # noqa: E402
+from ncbook import _intervals as intervals
 
 
 def test_floats_round_away_from_the_number() -> None:

@@ -114,7 +114,7 @@ def test_set_up_cell_with_an_address_installs_from_it_and_stops_where_that_fails
         if works:
             exec(code, {"install": install})
         else:
-            with pytest.raises(ModuleNotFoundError, match=r"Installing ncbook from https://github\.com/a/b failed"):
+            with pytest.raises(ModuleNotFoundError, match=r"Installing from https://github\.com/a/b failed"):
                 exec(code, {"install": install})
     finally:
         sys.modules.pop(module.__name__, None)

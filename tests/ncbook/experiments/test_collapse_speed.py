@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from ncbook import data, models
+from ncbook.experiments import main
 from ncbook.experiments.collapse_speed import (
     ARMS,
     TARGETS,
@@ -18,7 +19,6 @@ from ncbook.experiments.collapse_speed import (
     build,
     compare,
     epochs_to,
-    main,
     matched_decay,
     run,
     tuned,
@@ -136,10 +136,10 @@ def test_command_line_writes_json_with_provenance(tmp_path):
     out = tmp_path / "speed.json"
     options = "--hidden 8 --feature-dim 9 --epochs 1 --rates 0.1 --temperatures 5 --arms decay normalised --seeds 0"
     options += f" --tuning-seeds 7 --samples-per-class 20 --accuracy 1.0 --nc1 1e-9 --out {out}"
-    main(options.split())
+    main(["collapse-speed", *options.split()])
     written = json.loads(out.read_text())
     assert set(written["provenance"]) >= {"command", "commit", "device", "versions", "date", "data", "data_seed"}
-    assert written["provenance"]["training_samples"] == 200
+    assert written["provenance"]["data"]["training_samples"] == 200
     assert written["report"]["nc1"]["decay"]["epochs_to"] == [None]  # never reached, not a number made up
     assert written["plan"]["hidden"] == [8]
 

@@ -6,10 +6,10 @@ import json
 import pytest
 import torch
 
-from ncbook import data, memory
+from ncbook import data, experiments, memory
 from ncbook.experiments import memory_arms as arms
-from ncbook.experiments import memory_command as experiments
 from ncbook.experiments.memory_arms import Arm, FiveSteps, small_plan
+from tests.conftest import ROOT
 
 TINY = ["--samples-per-class", "10", "--width", "2", "--epochs", "2", "--batch-size", "50", "--device", "cpu"]
 
@@ -119,7 +119,7 @@ class TestGrid:
         record = json.loads((tmp_path / "resnet18-digits-etf-10-seed0.json").read_text())
         about = record["provenance"]
         assert about["command"] == "as typed" and about["note"] == "a note" and about["versions"]["torch"]
-        assert about["data"] == {"name": "digits", "sha256": arms.digest(digits), "training_samples": 100}
+        assert about["data"] == experiments.described(digits)
         assert {"commit", "device", "date"} <= set(about) and record["plan"]["recipe"]["epochs"] == 1
         assert len(record["run"]["history"]["records"]) == 2
         assert record["plan"]["recipe"]["schedule"] == "cosine"
@@ -137,10 +137,27 @@ class TestGrid:
         assert arms.grid(plan, digits, out=tmp_path, progress=False) == first
 
 
-def test_the_digest_sees_one_pixel(digits):
-    images = digits.images.clone()
-    images[3, 0, 4, 4] += 1 / 16
-    assert arms.digest(dataclasses.replace(digits, images=images)) != arms.digest(digits)
+@pytest.mark.parametrize("folder", sorted(p for p in (ROOT / "results").iterdir() if p.is_dir()), ids=lambda p: p.name)
+def test_what_is_recorded_still_loads(folder):
+    results = arms.load(folder)
+    assert len(results) == len(list(folder.glob("*.json"))) > 0
+    assert all(0.9 < r.run.history.last("test_accuracy") <= 1 for r in results)
+
+
+def test_numbers_of_chapter_8_are_what_was_recorded():
+    """The chapter cannot read results/ where it runs by itself, so what it writes out is checked here."""
+    chapter = json.loads((ROOT / "chapters" / "08-what-twenty-per-cent-buys.ipynb").read_text(encoding="utf-8"))
+    text = "".join("".join(cell["source"]) + "\n" for cell in chapter["cells"])
+    runs = {"memory-digits": {}, "memory-bf16": {}}
+    for folder, of_arm in runs.items():
+        for r in sorted(arms.load(ROOT / "results" / folder), key=lambda r: r.seed):
+            of_arm.setdefault(str(r.arm), []).append(r.run.history)
+    right = lambda histories: tuple(round(397 * h.last("test_accuracy")) for h in histories)
+    for arm, (_, *others) in runs["memory-digits"].items():
+        nc1, quotient = (", ".join(f"{h.last(k):.3f}" for h in others) for k in ("nc1", "nc1_trace_quotient"))
+        assert f'"{arm}": ({right(others)}, ({nc1}), ({quotient}))' in text
+    bf16 = runs["memory-bf16"]
+    assert f"hits = ({right(bf16['learned-64+bf16'])}, {right(bf16['etf-16+bf16+narrow'])})" in text
 
 
 def test_an_empty_folder_of_results_is_refused(tmp_path):

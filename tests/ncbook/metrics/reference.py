@@ -56,7 +56,11 @@ def exact(features: Tensor, labels: Tensor, weight: Tensor, bias: Tensor, within
             out[f"nc2_{name}"] = distance(product(rows, rows), simplex(K))
             out[f"equinorm_{name}"] = mpmath.sqrt(sum((x - average) ** 2 for x in lengths) / K) / average
             out[f"equiangularity_{name}"] = mpmath.sqrt(sum((c - middle) ** 2 for c in cosines) / len(cosines))
+            kernel = [-mpmath.log(norm(rows[j] / lengths[j] - rows[k] / lengths[k])) for j, k in pairs]
+            out[f"uniformity_{name}"] = variation(kernel)
             out[f"max_angle_{name}"] = sum(abs(c + mpmath.mpf(1) / (K - 1)) for c in cosines) / len(cosines)
+        out["nc0"] = norm(total(W)) / norm(stack(W))
+        out["uniform_duality"] = variation([dot(W[k], M[k]) / norm(W[k]) / norm(M[k]) for k in range(K)])
         nearest = [min(range(K), key=lambda k: dot(h - means[k], h - means[k])) for h in H]
         chosen = [max(range(K), key=lambda k: dot(W[k], h) + b[k]) for h in H]
         out["nc4"] = sum(each[y[i]] * (nearest[i] == chosen[i]) for i in range(N))
@@ -111,6 +115,12 @@ def dot(a: Any, b: Any) -> Any:
 
 def norm(a: Any) -> Any:
     return mpmath.sqrt(dot(a, a))
+
+
+def variation(values: list) -> Any:
+    """Standard deviation over |mean|."""
+    middle = sum(values) / len(values)
+    return mpmath.sqrt(sum((v - middle) ** 2 for v in values) / len(values)) / abs(middle)
 
 
 def stack(rows: list) -> Any:

@@ -103,7 +103,7 @@ def test_a_torchvision_model_and_the_books_own() -> None:
 
     labels = torch.arange(8) % 2
     loader = DataLoader(TensorDataset(torch.randn(8, 3, 32, 32), labels), 4)
-    fixed = FeatureClassifier(nn.Sequential(nn.Flatten(), nn.Linear(3072, 16), nn.ReLU()), ETFClassifier(16, 2))
+    fixed = FeatureClassifier(nn.Sequential(nn.Flatten(), nn.Linear(3072, 16), nn.ReLU()), ETFClassifier(2, 16))
     for model, last in ((resnet18(num_classes=2), "fc"), (fixed, "classifier")):
         found, named = measure(model, loader, progress=False), measure(model, loader, last, progress=False)
         assert found == named

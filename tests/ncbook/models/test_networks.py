@@ -106,19 +106,19 @@ def test_mlp_refuses_an_empty_hidden_layer():
 
 class TestETFClassifier:
     def test_rows_have_the_scale_as_norm_and_meet_at_equal_angles(self):
-        layer = models.ETFClassifier(6, 4, scale=3.0)
+        layer = models.ETFClassifier(4, 6, scale=3.0)
         # K = 4: the Gram matrix of unit rows has -1/3 off the diagonal; float32.
         expected = 9 * ((4 / 3) * torch.eye(4) - 1 / 3)
         assert torch.allclose(layer.weight @ layer.weight.T, expected, atol=1e-5)
 
     def test_generator_turns_the_frame_and_keeps_its_shape(self):
-        plain = models.ETFClassifier(6, 4)
-        turned = models.ETFClassifier(6, 4, generator=torch.Generator().manual_seed(0))
+        plain = models.ETFClassifier(4, 6)
+        turned = models.ETFClassifier(4, 6, generator=torch.Generator().manual_seed(0))
         assert not torch.allclose(plain.weight, turned.weight, atol=0.1)
         assert etf.etf_distance(turned.weight) < 1e-6
 
     def test_logits_are_inner_products_and_gradients_reach_the_features(self):
-        layer = models.ETFClassifier(3, 4)
+        layer = models.ETFClassifier(4, 3)
         features = torch.randn(5, 3, requires_grad=True)
         assert torch.allclose(layer(features), features @ layer.weight.T)
         layer(features).square().sum().backward()
@@ -127,7 +127,7 @@ class TestETFClassifier:
 
     @pytest.mark.parametrize(
         ("arguments", "names"),
-        [((2, 4), "feature_dim"), ((3, 1), "num_classes"), ((0, 4), "feature_dim")],
+        [((4, 2), "feature_dim"), ((1, 3), "num_classes"), ((4, 0), "feature_dim")],
     )
     def test_an_etf_that_does_not_fit_is_refused(self, arguments, names):
         with pytest.raises(ValueError, match=f"^{names}"):
@@ -136,4 +136,11 @@ class TestETFClassifier:
     @pytest.mark.parametrize("scale", [0, -1.0, float("nan")])
     def test_scale_must_be_positive(self, scale):
         with pytest.raises(ValueError, match=r"^scale"):
-            models.ETFClassifier(3, 4, scale=scale)
+            models.ETFClassifier(4, 3, scale=scale)
+
+
+def test_checks_in_the_layers_do_not_break_a_compiled_graph():
+    model = models.mlp((1, 4, 4), 3, hidden=(5,), feature_dim=4, classifier="etf").eval()
+    images = torch.rand(6, 1, 4, 4)
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    assert torch.equal(compiled(images), model(images))

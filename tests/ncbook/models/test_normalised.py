@@ -54,7 +54,7 @@ def test_gradient_at_unit_rows_is_the_riemannian_gradient():
     raw = H.clone().requires_grad_()
     loss = torch.nn.functional.cross_entropy(layer(UnitFeatures()(raw)), problem.labels)
     loss.backward()
-    grad_W, grad_H = problem.riemannian_gradient(W, H)
+    grad_W, grad_H = problem.gradient(W, H)
     # The temperature is exp(log tau) in float32: a relative 1e-7.
     assert torch.allclose(layer.directions.grad, grad_W, atol=1e-6)
     assert torch.allclose(raw.grad, grad_H, atol=1e-6)

@@ -123,7 +123,7 @@ class TestShapes:
 class TestFrameBehindAReLU:
     @pytest.mark.parametrize("feature_dim", [4, 7])
     def test_it_is_a_simplex_etf_that_every_class_can_reach(self, feature_dim):
-        W = models.ETFClassifier(feature_dim, 4, nonnegative=True).weight.double()
+        W = models.ETFClassifier(4, feature_dim, nonnegative=True).weight.double()
         assert float(etf.etf_distance(W)) < 1e-6  # float32
         assert torch.allclose(W.norm(dim=1), torch.ones(4, dtype=torch.float64), atol=1e-6)
         logits = W @ torch.eye(feature_dim, 4, dtype=torch.float64)  # column k: the feature e_k >= 0
@@ -142,7 +142,7 @@ class TestFrameBehindAReLU:
 
     def test_it_cannot_also_be_turned(self):
         with pytest.raises(ValueError, match=r"^generator"):
-            models.ETFClassifier(5, 4, nonnegative=True, generator=torch.Generator())
+            models.ETFClassifier(4, 5, nonnegative=True, generator=torch.Generator())
 
 
 class TestWhatOfTheFrameIsTrained:

@@ -138,11 +138,11 @@ def test_raw_nc1_vanishes_where_all_projections_agree() -> None:
 @settings(max_examples=25, deadline=None)
 def test_nc1_agrees_with_the_book_s_metrics(seed: int, K: int) -> None:
     g = torch.Generator().manual_seed(seed)
-    H = torch.randn(4 * K, 7, generator=g, dtype=torch.float64).relu()
+    H = torch.randn(4 * K, 7, generator=g, dtype=torch.float64).relu() + 0.1
     H[0] = 0.0  # a sample on which every neuron is off
-    y = torch.arange(4 * K) % K
+    y = (torch.arange(4 * K) % (2 * K)).clamp(max=K - 1)  # the last class is larger than the others
     V = torch.randn(K, 7, generator=g, dtype=torch.float64)
-    found, report = shallow.collapse(H, y, V), metrics.neural_collapse(H, y, within="class")
+    found, report = shallow.collapse(H, y, V), metrics.neural_collapse(H, y)
     assert found.nc1 == pytest.approx(report.nc1, rel=1e-9)
     assert found.directional_nc1 == pytest.approx(report.directional_nc1, abs=1e-12)
 

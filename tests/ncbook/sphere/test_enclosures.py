@@ -5,8 +5,7 @@ from fractions import Fraction
 import mpmath
 import pytest
 
-flint = pytest.importorskip("flint", reason='python-flint is missing: pip install "ncbook[exact]"')
-from ncbook.sphere import SphericalUFM, exact_lower_bound  # noqa: E402
+from ncbook.sphere import SphericalUFM, exact_lower_bound
 
 
 def closed_form(problem: SphericalUFM) -> Fraction:

@@ -20,6 +20,10 @@ def model(digits):
     return models.mlp(digits.image_shape, 10, hidden=(32,), feature_dim=12)
 
 
+def norms(model):
+    return [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm1d)]
+
+
 class TestLastLayer:
     def test_holds_what_the_network_computes_in_evaluation_mode(self, model, digits):
         layer = training.last_layer(model, digits.images, digits.labels, batch_size=33)
@@ -43,6 +47,15 @@ class TestLastLayer:
         training.last_layer(model, digits.images, digits.labels)
         assert model.training is mode
         assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
+
+    @pytest.mark.parametrize("read", [training.last_layer, lambda m, x, _: training.recalibrate(m, x)])
+    def test_a_frozen_normalisation_stays_frozen(self, model, digits, read):
+        frozen, *others = norms(model.train())
+        frozen.eval()
+        before = {k: v.clone() for k, v in frozen.state_dict().items()}
+        read(model, digits.images, digits.labels)
+        assert not frozen.training and model.training and all(m.training for m in others)
+        assert all(torch.equal(before[k], v) for k, v in frozen.state_dict().items())
 
     def test_is_a_copy(self, model, digits):
         layer = training.last_layer(model, digits.images, digits.labels)
@@ -79,6 +92,14 @@ class TestRecalibrate:
         training.recalibrate(model, digits.images)
         assert all(torch.equal(first[k], v) for k, v in model.state_dict().items())
 
+    def test_a_normalisation_that_refuses_to_train_keeps_its_statistics(self, model, digits):
+        kept = norms(model)[0]
+        kept.running_mean -= 5
+        kept.train = lambda mode=True: torch.nn.Module.train(kept, False)
+        model.train(False)
+        training.recalibrate(model, digits.images)
+        assert float(kept.running_mean.max()) == -5 and float(norms(model)[1].running_mean.abs().max()) > 0
+
     @pytest.mark.parametrize("mode", [True, False])
     def test_mode_momentum_and_parameters_stay(self, model, digits, mode):
         model.train(mode)
@@ -86,7 +107,7 @@ class TestRecalibrate:
         training.recalibrate(model, digits.images)
         assert model.training is mode
         assert all(torch.equal(a, b) for a, b in zip(before, model.parameters()))
-        assert {m.momentum for m in model.modules() if isinstance(m, torch.nn.BatchNorm1d)} == {0.1}
+        assert {m.momentum for m in norms(model)} == {0.1}
 
     def test_bad_input_is_named(self, model, digits):
         with pytest.raises(ValueError, match=r"^batch_size"):

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from ncbook.ufm import UFM, certificate, critical_points, hessian, unpack
+from ncbook.ufm import UFM, certificate, critical_points, hessian
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +21,8 @@ def census(problem):
 def test_most_searches_converge_to_critical_points_of_many_indices(problem, census):
     assert census.starts == 150 and len(census.value) > 130
     assert set(census.index.tolist()) >= {0, 2, 3, 6, 8, 12}
-    for row in census.points:
-        assert math.sqrt(sum(float(g.square().sum()) for g in problem.gradient(*unpack(problem, row)))) <= 1e-10
+    for point in census.points:
+        assert math.sqrt(sum(float(g.square().sum()) for g in problem.gradient(*point))) <= 1e-10
 
 
 def test_every_critical_point_is_global_or_a_strict_saddle(problem, census):
@@ -32,13 +32,13 @@ def test_every_critical_point_is_global_or_a_strict_saddle(problem, census):
     assert torch.equal(is_global, census.index == 0)
     assert torch.equal(is_global, census.spectral_ratio < 1 + 1e-6)
     assert torch.equal(is_global, census.smallest > -1e-8)
-    for row, flag in zip(census.points, is_global):
-        assert certificate(problem, *unpack(problem, row)).is_global == bool(flag)
+    for point, flag in zip(census.points, is_global):
+        assert certificate(problem, *point).is_global == bool(flag)
 
 
 def test_index_counts_negative_eigenvalues(problem, census):
     for i in range(0, len(census.value), 10):
-        eigenvalues = torch.linalg.eigvalsh(hessian(problem, *unpack(problem, census.points[i])))
+        eigenvalues = torch.linalg.eigvalsh(hessian(problem, *census.points[i]))
         assert int((eigenvalues < -1e-8).sum()) == int(census.index[i])
 
 
@@ -50,11 +50,19 @@ def test_too_few_dimensions_leave_minima_without_a_certificate():
 
 def test_search_is_reproducible(problem):
     a, b = (critical_points(problem, 10, seed=5) for _ in range(2))
-    assert torch.equal(a.points, b.points)
+    assert all(torch.equal(x, y) for p, q in zip(a.points, b.points, strict=True) for x, y in zip(p, q))
+
+
+def test_a_search_begins_where_it_is_told(problem):
+    best = problem.optimum().point
+    near = type(best)(*(x + 1e-4 for x in best))
+    census = critical_points(problem, [best, near])
+    assert census.starts == 2 and census.index.tolist() == [0, 0]
+    assert all(torch.equal(x, y) for x, y in zip(census.points[0], best))
 
 
 def test_a_search_that_finds_nothing_returns_an_empty_census(problem):
-    assert len(critical_points(problem, 3, scale=5.0, iterations=1, tolerance=1e-14).value) == 0
+    assert len(critical_points(problem, 3, scale=5.0, max_iterations=1, tolerance=1e-14).value) == 0
 
 
 @pytest.mark.parametrize(
@@ -63,7 +71,9 @@ def test_a_search_that_finds_nothing_returns_an_empty_census(problem):
         ("starts", {"starts": 0}),
         ("seed", {"seed": -1}),
         ("scale", {"scale": 0.0}),
-        ("iterations", {"iterations": 0}),
+        ("starts", {"starts": [(1.0,)]}),
+        ("starts", {"starts": []}),
+        ("max_iterations", {"max_iterations": 0}),
         ("tolerance", {"tolerance": 0.0}),
     ],
 )

@@ -108,13 +108,9 @@ def test_certificate_is_tight_at_the_optimum(K, n, extra, decay, bias_decay, see
 
 def test_gap_closes_along_a_solver_run():
     problem = UFM(4, 5, 6, 5e-3, 1e-3)
-    gaps = [certificate(problem, *_point(problem.solve(3, max_iterations=m))).gap for m in (1, 10, 20, 30, 50)]
+    gaps = [certificate(problem, *problem.solve(3, max_iterations=m).point).gap for m in (1, 10, 20, 30, 50)]
     assert all(later < earlier for earlier, later in itertools.pairwise(gaps))
     assert gaps[-1] < 1e-6  # the gap is of first order in the solver's error, of about 1e-9 / decay
-
-
-def _point(solution):
-    return solution.W, solution.H, solution.b
 
 
 def test_gap_bounds_the_true_suboptimality():
@@ -127,7 +123,7 @@ def test_gap_bounds_the_true_suboptimality():
 @pytest.mark.parametrize("d, certified", [(1, False), (2, False), (3, False), (4, True), (5, True), (7, True)])
 def test_solver_results_are_certified_exactly_from_d_equal_K_minus_1(d, certified):
     problem = UFM(5, 2, d, 5e-3, 5e-3)
-    results = [certificate(problem, *_point(problem.solve(seed))) for seed in range(3)]
+    results = [certificate(problem, *problem.solve(seed).point) for seed in range(3)]
     assert all(r.is_global == certified for r in results)
     assert all((r.spectral_ratio < 1 + 1e-4) == certified for r in results)
 
@@ -247,8 +243,8 @@ def test_layer_problem_sorts_by_class_and_infers_the_balanced_decay():
 
 def test_layer_problem_refuses_what_the_theory_does_not_cover():
     X, y, W = torch.ones(4, 3), torch.tensor([0, 0, 1, 1]), torch.ones(2, 3)
-    with pytest.raises(ValueError, match=r"equally often, got counts \[3, 1\]"):
-        layer_problem(X, torch.tensor([0, 0, 0, 1]), W, weight_decay=1e-3)
+    with pytest.raises(ValueError, match=r"each of the 2 classes, got counts \[4, 0\]"):
+        layer_problem(X, 0 * y, W, weight_decay=1e-3)
     with pytest.raises(ValueError, match="weight_decay"):
         layer_problem(X, y, W, weight_decay=0.0)
     with pytest.raises(ValueError, match="feature_decay"):

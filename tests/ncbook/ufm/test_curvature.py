@@ -77,14 +77,14 @@ def test_escape_direction_has_the_curvature_of_the_formula_wherever_a_null_vecto
 def test_escape_direction_gives_its_reason_at_a_minimum():
     problem = UFM(4, 5, 6, 5e-3, 1e-3)
     best = problem.optimum()
-    escape = escape_direction(problem, best.W, best.H, best.b)
+    escape = escape_direction(problem, *best.point)
     assert escape.direction is None and "certificate holds: spectral ratio 1.000000" in escape.reason
 
 
 def test_escape_direction_gives_its_reason_where_the_features_have_too_few_dimensions():
     problem = UFM(5, 2, 3, 5e-3, 5e-3)
     solution = problem.solve(0)
-    escape = escape_direction(problem, solution.W, solution.H, solution.b)
+    escape = escape_direction(problem, *solution.point)
     assert escape.direction is None and "full rank 3" in escape.reason
 
 
@@ -104,7 +104,7 @@ def test_block_eigenvalue_is_the_smallest_of_the_whole_hessian_at_a_superclass_s
 def test_smallest_curvature_is_zero_at_a_minimum_because_rotations_cost_nothing():
     problem = UFM(4, 5, 6, 5e-3, 1e-3)
     best = problem.optimum()
-    assert abs(smallest_curvature(problem, best.W, best.H, best.b)[0]) < 1e-10
+    assert abs(smallest_curvature(problem, *best.point)[0]) < 1e-10
 
 
 def test_hessian_norm_bound_is_a_bound():

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ncbook.ufm import UFM, GapBudget, bound, gap_budget, loss_of_margin, mean_margins
+from ncbook.ufm import UFM, GapBudget, best_margin, gap_budget, loss_of_margin, mean_margins
 
 
 @st.composite
@@ -30,7 +30,7 @@ def test_pieces_are_nonnegative_and_add_up_to_the_gap(problem, seed, scale, nn):
     H = H.abs() if nn else H
     budget, value = gap_budget(problem, W, H, b, nonnegative=nn), float(problem.objective(W, H, b))
     round_off = 1e-13 * max(1.0, value)
-    assert budget.total == pytest.approx(value - bound(problem, nonnegative=nn)[0], abs=10 * round_off)
+    assert budget.total == pytest.approx(value - problem.lower_bound(nonnegative=nn), abs=10 * round_off)
     assert min(asdict(budget).values()) > -round_off
 
 
@@ -41,7 +41,7 @@ def test_every_piece_vanishes_at_the_optimum(decay, nonnegative):
     best = problem.optimum(nonnegative=nonnegative)
     budget = gap_budget(problem, best.W, best.H, best.b, nonnegative=nonnegative)
     assert max(map(abs, asdict(budget).values())) < 1e-14
-    assert bound(problem, nonnegative=nonnegative)[0] == pytest.approx(best.value, abs=1e-15)
+    assert problem.lower_bound(nonnegative=nonnegative) == pytest.approx(best.value, abs=1e-15)
 
 
 def spoiled(W, H, b, how):
@@ -115,10 +115,22 @@ def test_mean_margins_and_their_loss_by_hand():
 
 def test_bound_does_not_depend_on_the_dimension_and_charges_more_in_the_orthant():
     one, many = UFM(4, 5, 1, 0.01, 0.02), UFM(4, 5, 9, 0.01, 0.02)
-    assert bound(one) == bound(many)
-    q = math.sqrt(5 * 0.01 * 0.02)
-    assert bound(many)[1] == pytest.approx(3 * q, rel=1e-14)
-    assert bound(many, nonnegative=True)[1] == pytest.approx(math.sqrt(12) * q, rel=1e-14)
+    for nonnegative, price in ((False, 3), (True, math.sqrt(12))):
+        bound = one.lower_bound(nonnegative=nonnegative)
+        assert bound == many.lower_bound(nonnegative=nonnegative) == many.optimum(nonnegative=nonnegative).value
+        q = math.sqrt(5 * 0.01 * 0.02)
+        best = best_margin(4, q, nonnegative=nonnegative)
+        assert best == pytest.approx((bound, many.optimum(nonnegative=nonnegative).margin, price * q), rel=1e-14)
+
+
+@pytest.mark.parametrize("nonnegative", [False, True])
+def test_best_margin_is_the_lowest_of_all_margins(nonnegative):
+    s = torch.linspace(0, 40, 400_001, dtype=torch.float64)
+    for K, q in ((2, 0.3), (3, 1e-9), (10, 0.05), (4, 0.25), (4, 0.4)):
+        value, margin, price = best_margin(K, q, nonnegative=nonnegative)
+        every = loss_of_margin(s, K) + price * s
+        assert value <= float(every.min()) + 1e-15
+        assert margin == pytest.approx(float(s[every.argmin()]), abs=1e-4)  # the grid's step
 
 
 def test_bad_input_is_refused():
@@ -132,10 +144,12 @@ def test_bad_input_is_refused():
         gap_budget(problem, W, H, b, nonnegative=True)
     for decays in ((0.0, 0.1), (0.1, 0.0)):
         with pytest.raises(ValueError, match="must be > 0"):
-            bound(UFM(3, 2, 4, *decays))
+            UFM(3, 2, 4, *decays).lower_bound()
     for margin in (torch.tensor(math.nan), torch.tensor([0.0, math.inf]), torch.ones(2, device="meta"), 1.5):
         with pytest.raises(ValueError, match=r"^margin must be a finite floating tensor"):
             loss_of_margin(margin, 3)
+    with pytest.raises(ValueError, match=r"^q must be"):
+        best_margin(3, 0.0)
     with pytest.raises(ValueError, match=r"^num_classes must be"):
         loss_of_margin(torch.tensor(1.0), 1)
     assert isinstance(gap_budget(problem, W, H, b), GapBudget)
