@@ -19,7 +19,7 @@ VERDICTS = {
     "02-simplex-etf": 0.1,
     "03-unconstrained-features": 0.43,
     "04-why-the-etf-is-optimal": 0.46,
-    "05-no-bad-valleys": 0.42,
+    "05-no-bad-valleys": 0.1,
     "06-normalised-features": 0.58,
     "07-gradient-flow-on-shallow-networks": 0.1,
     "08-what-twenty-per-cent-buys": 0.28,
