@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL.Image import Image
 
-MAX_BYTES = 1_000_000  # of one figure's HTML: a page with six of them still opens at once
+MAX_BYTES = 600_000  # of one figure's HTML: a page with six of them still opens at once
+COLORS = 128  # of all frames of one figure together
 
 
 def explore(
@@ -82,7 +83,6 @@ class Exploration:
         self._draw, self._alt, self.choices = draw, alt, listed
         self._labels = {name: labels.get(name, name) for name in listed}
         self._start = [values.index(start.get(name, values[0])) for name, values in listed.items()]
-        self._frames: list[tuple[str, str]] | None = None
 
     def __repr__(self) -> str:
         spans = ", ".join(f"{name}={_show(v[0])}…{_show(v[-1])}" for name, v in self.choices.items())
@@ -90,14 +90,6 @@ class Exploration:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         return {"text/plain": repr(self), "text/html": self.to_html()}
-
-    def frames(self) -> list[tuple[str, str]]:
-        """Return every frame as ``(data URI, alt text)``, the last parameter varying fastest."""
-        if self._frames is None:
-            combinations = [dict(zip(self.choices, c)) for c in itertools.product(*self.choices.values())]
-            uris = _encode([self._picture(values) for values in combinations])
-            self._frames = list(zip(uris, (self._alt_of(values) for values in combinations)))
-        return self._frames
 
     def _alt_of(self, values: dict[str, Any]) -> str:
         if callable(self._alt):
@@ -119,10 +111,12 @@ class Exploration:
 
     def to_html(self) -> str:
         """Return self-contained HTML: a picture, a native range input a parameter, and a play button."""
-        frames = self.frames()
+        combinations = [dict(zip(self.choices, c)) for c in itertools.product(*self.choices.values())]
+        pictures, alts = [self._picture(v) for v in combinations], [self._alt_of(v) for v in combinations]
         values = [[_show(v) for v in choice] for choice in self.choices.values()]
-        first = frames[self._index(self._start)]
-        data = json.dumps({"frames": [f[0] for f in frames], "alt": [f[1] for f in frames], "values": values})
+        start = self._index(self._start)
+        first, frames = _encode(pictures, start)
+        data = json.dumps({"frames": frames, "alt": alts, "values": values})
         # The id is a digest of the content, so that the same figure gives the same page on every build.
         ident = f"ncx-{zlib.crc32(data.encode()):08x}"
         rows = "".join(
@@ -135,7 +129,7 @@ class Exploration:
         play = '<button type="button" class="ncx-play" aria-label="Play">&#9654;</button>' if len(values[0]) > 5 else ""
         return (
             f'<div class="ncx" id="{ident}"><style>{_STYLE}</style>'
-            f'<img src="{first[0]}" alt="{html.escape(first[1])}">'
+            f'<img src="{first}" alt="{html.escape(alts[start])}">'
             f'<div class="ncx-controls">{play}<div class="ncx-rows">{rows}</div></div>'
             f'<script type="application/json">{data.replace("</", "<" + chr(92) + "/")}</script>'
             f"<script>{_SCRIPT.replace('IDENT', ident)}</script></div>"
@@ -168,22 +162,65 @@ def _pixels(canvas: Any) -> Any:
     return np.asarray(canvas.buffer_rgba())
 
 
-def _encode(pictures: list[Image]) -> list[str]:
-    """Encode frames as WebP data URIs: without loss where they fit, else gently lossy, else smaller."""
-    for scale, options in ((1.0, {"lossless": True}), (1.0, {"quality": 82}), (0.75, {"quality": 78})):
-        uris = []
-        for picture in pictures:
-            size = (round(picture.width * scale), round(picture.height * scale))
-            buffer = io.BytesIO()
-            (picture if scale == 1.0 else picture.resize(size)).save(buffer, "WEBP", method=4, **options)
-            uris.append("data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode())
-        total = sum(map(len, uris))
+def _encode(pictures: Sequence[Image], start: int) -> tuple[str, list[list[Any] | None]]:
+    """Encode the picture at ``start`` whole, and of each other what differs: ``[data URI, left, top]``.
+
+    Without loss in a palette of their own where they fit, else gently lossy and whole, else smaller.
+    """
+    from PIL import Image
+
+    sheet = Image.new("RGB", (pictures[0].width // 2 + 1, sum(p.height // 2 + 1 for p in pictures)))
+    top = 0
+    for picture in pictures:
+        sheet.paste(picture.resize((picture.width // 2, picture.height // 2), Image.Resampling.NEAREST), (0, top))
+        top += picture.height // 2
+    palette = sheet.quantize(COLORS, Image.Quantize.MEDIANCUT)
+    few = [_in_palette(picture, palette) for picture in pictures]
+    frames: list[list[Any] | None]
+    total = 0
+    for scale, options in ((None, {"lossless": True}), (1.0, {"quality": 82}), (0.75, {"quality": 78})):
+        if scale is None:
+            first, frames = _uri(few[start], **options), [_patch(few[start], picture, options) for picture in few]
+        else:
+            sized = [p.resize((round(p.width * scale), round(p.height * scale))) for p in pictures]
+            first, frames = _uri(sized[start], **options), [[_uri(picture, **options)] for picture in sized]
+        frames[start] = None
+        total = len(first) + sum(len(frame[0]) for frame in frames if frame)
         if total < 0.95 * MAX_BYTES:
-            return uris
+            return first, frames
     raise ValueError(
         f"choices must give frames of under {MAX_BYTES} bytes together, got {total} for {len(pictures)} frames: "
         "offer fewer values or draw a smaller figure"
     )
+
+
+def _in_palette(picture: Image, palette: Image) -> Image:
+    """Return a picture in the colours of a palette, what is white staying white: the page behind it is."""
+    from PIL import Image, ImageChops
+
+    few = picture.quantize(palette=palette, dither=Image.Dither.NONE).convert("RGB")
+    white = ImageChops.invert(picture).convert("L").point(lambda value: 255 * (value == 0))
+    return Image.composite(picture, few, white)
+
+
+def _patch(base: Image, picture: Image, options: dict[str, Any]) -> list[Any]:
+    """Return what differs from the base, clear elsewhere: ``[data URI, left, top]``, or ``[data URI]`` of all of it."""
+    import numpy as np
+    from PIL import Image
+
+    if base.size != picture.size:
+        return [_uri(picture, **options)]
+    new = np.asarray(picture)
+    changed = (new != np.asarray(base)).any(axis=2)
+    layer = Image.fromarray(np.dstack([new * changed[..., None], 255 * changed]).astype(np.uint8), "RGBA")
+    box = layer.getbbox() or (0, 0, 1, 1)
+    return [_uri(layer.crop(box), **options), *box[:2]]
+
+
+def _uri(picture: Image, **options: Any) -> str:
+    buffer = io.BytesIO()
+    picture.save(buffer, "WEBP", method=4, **options)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 _STYLE = (
@@ -191,10 +228,9 @@ _STYLE = (
     ".ncx img{max-width:100%;height:auto}"
     ".ncx-controls{display:flex;gap:.75em;align-items:center;max-width:560px;margin:.25em auto}"
     ".ncx-rows{flex:1;min-width:0}"
-    ".ncx-row{display:flex;gap:.75em;align-items:center;min-height:2em}"
-    ".ncx-row span{flex:0 0 auto;max-width:45%;text-align:left}"
-    ".ncx-row input{flex:1;min-width:0;accent-color:#0072b2;height:1.6em}"
-    ".ncx-row output{flex:0 0 4.5em;text-align:right;font-variant-numeric:tabular-nums}"
+    ".ncx-row{display:grid;grid-template-columns:1fr auto;gap:0 .75em;text-align:left;min-height:2em}"
+    ".ncx-row input{grid-row:2;grid-column:1/-1;width:100%;margin:0;accent-color:#0072b2;height:1.6em}"
+    ".ncx-row output{font-variant-numeric:tabular-nums;font-weight:600}"
     ".ncx-play{width:2.4em;height:2.4em;border-radius:50%;border:1px solid currentColor;"
     "background:none;color:inherit;cursor:pointer}"
 )
@@ -204,10 +240,20 @@ _SCRIPT = """(function(){
 var box=document.querySelector('[id="IDENT"]:not([data-ready])');if(!box){return;}box.dataset.ready="1";
 var data=JSON.parse(box.querySelector('script[type="application/json"]').textContent);
 var img=box.querySelector("img"),sliders=box.querySelectorAll("input"),outs=box.querySelectorAll("output");
+var first=img.src,made={},shown=0;
 function show(){var index=0;for(var i=0;i<sliders.length;i++){var at=+sliders[i].value;
 index=index*data.values[i].length+at;outs[i].textContent=data.values[i][at];
 sliders[i].setAttribute("aria-valuetext",data.values[i][at]);}
-img.src=data.frames[index];img.alt=data.alt[index];}
+img.alt=data.alt[index];shown=index;var frame=data.frames[index];
+var ready=!frame?first:frame.length===1?frame[0]:made[index];if(ready){img.src=ready;return;}
+// What differs is laid over the first picture at full size: two layers that the page scales would not meet.
+Promise.all([load(first),load(frame[0])]).then(function(parts){
+var canvas=document.createElement("canvas"),pen=canvas.getContext("2d");
+canvas.width=parts[0].naturalWidth;canvas.height=parts[0].naturalHeight;
+pen.drawImage(parts[0],0,0);pen.drawImage(parts[1],frame[1],frame[2]);
+made[index]=canvas.toDataURL();if(shown===index){img.src=made[index];}});}
+function load(source){var picture=new Image();picture.src=source;
+return picture.decode().then(function(){return picture;});}
 for(var i=0;i<sliders.length;i++){sliders[i].addEventListener("input",function(){stop();show();});}
 var play=box.querySelector(".ncx-play"),timer=null;
 function stop(){if(timer){clearInterval(timer);timer=null;play.innerHTML="&#9654;";

@@ -6,13 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from torch import Tensor
 
-from ncbook.figures.style import COLORS, GREY, SEQUENTIAL, house_style, new
-from ncbook.ufm import UFM, GapBudget, best_margin
+from ncbook.figures.style import COLORS, GREY, SEQUENTIAL, arrow, house_style, new
+from ncbook.ufm import UFM, GapBudget, best_margin, loss_of_margin
 
 MARKERS = ("o", "s", "^")
 # What a reader calls each piece of `GapBudget`, in the order of the proof.
@@ -40,8 +41,7 @@ def peeled_network() -> Figure:
     _box(ax, 7.1, 1.25, "$W,\\ b$", COLORS[1], "-")
     ax.text(9.35, 2.0, "logits", ha="center", va="center")
     for x, color in ((1.4, GREY), (3.05, GREY), (4.7, GREY), (6.75, "black"), (8.4, "black")):
-        end = x + (0.7 if x == 4.7 else 0.3)
-        ax.annotate("", (end, 2.0), (x, 2.0), arrowprops={"arrowstyle": "->", "color": color, "lw": 1.5})
+        arrow(ax, (x, 2.0), (x + (0.7 if x == 4.7 else 0.3), 2.0), color, lw=1.5, arrowstyle="->")
     ax.plot([5.08, 5.08], [0.55, 3.45], color="black", linestyle=":", linewidth=1.5)
     ax.text(2.4, 3.3, "peeled away", ha="center", color=GREY)
     ax.text(7.3, 3.3, "kept: the last layer", ha="center")
@@ -61,9 +61,13 @@ def _box(ax: Axes, x: float, y: float, label: str, color: str, style: str) -> No
 
 @house_style
 def price_of_margin(K: int, Kq: float, *, top: float = 8.0) -> Figure:
-    """Draw loss plus price as a function of the margin, with its minimum, for K classes at K q."""
+    """Draw loss plus price as a function of the margin, with its minimum, for K classes at K q.
+
+    Args:
+        K: classes. Kq: K times ``sqrt(n lambda_W lambda_H)``. top: right end of the axis.
+    """
     s = np.linspace(0, top, 200)
-    loss = np.log1p((K - 1) * np.exp(-s))
+    loss = loss_of_margin(torch.from_numpy(s), K).numpy()
     value, best, slope = best_margin(K, Kq / K)
     fig, ax = new(5.8, 3.7)
     ax.plot(s, loss, "--", color=COLORS[0], linewidth=1.6, label="cross-entropy")
@@ -105,9 +109,7 @@ def draw_plane(ax: Axes, W: Tensor, H: Tensor, limit: float) -> None:
     n = len(H) // 3
     for k in range(3):
         w, h = (float(W[k, 0]), float(W[k, 1])), H[k * n : (k + 1) * n].numpy()
-        ax.annotate(
-            "", w, (0, 0), arrowprops={"arrowstyle": "-|>", "color": COLORS[k], "lw": 2, "shrinkA": 0, "shrinkB": 0}
-        )
+        arrow(ax, (0, 0), w, COLORS[k])
         ax.plot(h[:, 0], h[:, 1], MARKERS[k], color=COLORS[k], markersize=8, alpha=0.65, markeredgecolor="white")
     ax.plot(0, 0, "+", color="black", markersize=8)
     ax.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
@@ -138,13 +140,11 @@ def geometry_and_budget(W: Tensor, H: Tensor, budget: GapBudget, *, step: int, l
     fig, (plane, bars) = new(6.4, 3.5, 1, 2, width_ratios=(1, 1.05))
     draw_plane(plane, W, H, limit)
     plane.set_title(f"step {step}")
-    names = [name for name in PIECES if name not in ("orthogonality",)]
+    names = [name for name in PIECES if name != "orthogonality"]
     for i, name in enumerate(names):
-        bars.barh(i, max(getattr(budget, name), least) / least - 1, left=least, height=0.62, color=COLORS[i % 6])
+        # Bars start at `least`, so that their length is the logarithm of the piece.
+        bars.barh(i, max(getattr(budget, name) - least, 0.0), left=least, height=0.62, color=COLORS[i % 6])
         bars.text(least * 1.6, i - 0.5, PIECES[name], va="center", fontsize=10)
-    # Bars start at `least`, so that their length is the logarithm of the piece.
-    for i, name in enumerate(names):
-        bars.patches[i].set_width(max(getattr(budget, name) - least, 0.0))
     bars.set(xscale="log", xlim=(least, 10), ylim=(len(names) - 0.5, -0.95))
     bars.set_yticks([])
     bars.grid(False, axis="y")
@@ -186,12 +186,8 @@ def orthant(share: float) -> Figure:
     flat = means @ view
     ax.fill(*flat.T, color="#DDE8F2", zorder=0)
     for k in range(3):
-        axis = np.stack([np.zeros(3), 1.2 * means[k]]) @ view
-        ax.plot(*axis.T, color=GREY, linewidth=1, linestyle="--")
-        start, end = origin @ view, flat[k]
-        ax.annotate(
-            "", end, start, arrowprops={"arrowstyle": "-|>", "color": COLORS[k], "lw": 2.5, "shrinkA": 0, "shrinkB": 0}
-        )
+        ax.plot(*np.stack([0 * flat[k], 1.2 * flat[k]]).T, color=GREY, linewidth=1, linestyle="--")
+        arrow(ax, origin @ view, flat[k], COLORS[k], lw=2.5)
     ax.plot(*(origin @ view), "o", color="black", markersize=6, zorder=5)
     ax.set(xlim=(-1.15, 1.15), ylim=(-0.1, 1.25), aspect="equal")
     ax.axis("off")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ncbook.figures import style as figures
-from ncbook.ufm import Chain, best_margin
+from ncbook.ufm import Chain
 
 LINKS = (
     "objective",
@@ -71,30 +70,6 @@ def links_closing(steps: Sequence[int], chains: Sequence[Chain], bounds: Sequenc
     ax.plot(steps, np.maximum(gap, 1e-12), color=DARK, linestyle="--", label="bound below minimum")
     ax.set(xlabel="step of gradient descent", ylabel="loss of the step", yscale="log", ylim=(1e-9, 30))
     ax.legend(ncols=2, loc="upper right")
-    return fig
-
-
-@figures.house_style
-def margin_problem(num_classes: int, q: float) -> Figure:
-    """Draw the one-dimensional problem the proof ends in: cross-entropy of a margin plus the price of that margin.
-
-    Args:
-        num_classes: K. q: ``sqrt(n lambda_W lambda_H)``.
-    """
-    K = num_classes
-    m = np.linspace(0, 12, 400)
-    loss, price = np.log1p((K - 1) * np.exp(-m)), q * (K - 1) * m
-    fig, ax = figures.new(6.4, 3.8)
-    ax.plot(m, loss, "--", color=BLUE, label="cross-entropy at margin m")
-    ax.plot(m, price, "-.", color=ORANGE, label="least decay for margin m")
-    ax.plot(m, loss + price, color="black", label="sum")
-    value, s, _ = best_margin(K, q)
-    ax.plot(s, value, "o", color=GREEN, markersize=9)
-    ax.annotate(f"s = {s:.2f}", (s, value), xytext=(0, 12), textcoords="offset points", ha="center", color=GREEN)
-    ax.axhline(math.log(K), color=figures.GREY, linestyle=":", linewidth=1.2)
-    ax.text(12, math.log(K), "log K", ha="right", va="bottom", color=DARK)
-    ax.set(xlabel="mean margin m (nats)", ylabel="value", ylim=(0, 1.6 * math.log(K)), xlim=(0, 12))
-    ax.legend(loc="upper right")
     return fig
 
 

@@ -143,21 +143,4 @@ def frontier(points: Mapping[str, tuple[float, Sequence[float]]], *, highlight: 
     return fig
 
 
-@figures.house_style
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Figure:
-    """Draw a table of measured values: names on the left, the other columns aligned to the right.
-
-    Args:
-        head: the columns' names. rows: each as long as ``head``.
-    """
-    fig, ax = figures.new(6.4, 0.3 * (len(rows) + 1) + 0.1)
-    ax.set(xlim=(0, 1), ylim=(len(rows) + 0.5, -0.6))
-    ax.axis("off")
-    right = [0.3 + 0.69 * (j + 1) / (len(head) - 1) for j in range(len(head) - 1)]
-    for i, row in enumerate([head, *rows]):
-        weight = "bold" if i == 0 else "normal"
-        ax.text(0.01, i, row[0], va="center", fontweight=weight)
-        for x, value in zip(right, row[1:]):
-            ax.text(x, i, value, ha="right", va="center", fontweight=weight)
-    ax.axhline(0.5, color=GREY, linewidth=1)
-    return fig
+table = figures.Table  # of measured values: the arms or ways to train down, what was measured across

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -79,8 +78,7 @@ def samples(images: Tensor, labels: Tensor, per_class: int = 4) -> Figure:
     ax.tick_params(length=0)
     ax.set_yticks([])
     ax.grid(False)
-    for spine in ax.spines.values():
-        spine.set_visible(False)
+    ax.spines[:].set_visible(False)
     return fig
 
 
@@ -118,8 +116,7 @@ def clouds(
         rows = flat(weight[shown])
         rows *= np.linalg.norm(corners, axis=1).max() / np.linalg.norm(rows, axis=1).max()
         for row, color in zip(rows, colors):
-            arrow = dict(arrowstyle="-|>", color=color, linewidth=1.8, shrinkA=0, shrinkB=0)
-            ax.annotate("", row, (0, 0), arrowprops=arrow)
+            figures.arrow(ax, (0, 0), row, color, lw=1.8)
     ax.scatter(*corners.T, s=60, color=colors, edgecolors="black", linewidths=1, zorder=3)
     for (x, y), k, color in zip(corners, shown, colors):
         length = max(math.hypot(x, y), 1e-9)
@@ -127,15 +124,9 @@ def clouds(
         style = dict(ha="center", va="center", fontweight="bold", fontsize=13)
         box = dict(boxstyle="round,pad=0.12", facecolor="white", edgecolor="none", alpha=0.75)
         ax.text(out * x, out * y, names[k], color=color, bbox=box, **style)
-    _bare(ax, limit)
+    figures.bare(ax, limit)
     ax.set_title(title)
     return fig
-
-
-def _bare(ax: Axes, limit: float) -> None:
-    ax.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal", xticks=[], yticks=[])
-    for spine in ax.spines.values():
-        spine.set_visible(False)
 
 
 @figures.house_style
@@ -185,25 +176,16 @@ def collapse(series: Mapping[str, tuple[Sequence[int], Sequence[float]]], termin
     return fig
 
 
-@figures.house_style
-def table(series: Mapping[str, tuple[Sequence[int], Sequence[float]]], epochs: Sequence[int]) -> Figure:
-    """Draw measured values as a table, one row a series and one column an epoch, to three significant digits.
+def table(series: Mapping[str, tuple[Sequence[int], Sequence[float]]], epochs: Sequence[int]) -> figures.Table:
+    """Return measured values as a table, one row a series and one column an epoch, to three significant digits.
 
     Args:
         series: name to epochs and values. epochs: the columns, each among the epochs of every series.
     """
-    rows = [[name, *(f"{values[list(at).index(e)]:.3g}" for e in epochs)] for name, (at, values) in series.items()]
-    fig, ax = figures.new(6.4, 0.3 * (len(rows) + 1) + 0.1)
-    ax.set(xlim=(0, 1), ylim=(len(rows) + 0.5, -0.6))
-    ax.axis("off")
-    right = [0.5 + 0.49 * (j + 1) / len(epochs) for j in range(len(epochs))]
-    for i, row in enumerate([["epoch", *map(str, epochs)], *rows]):
-        weight = "bold" if i == 0 else "normal"
-        ax.text(0.01, i, (MEASURES | ACCURACIES).get(row[0], row[0]), va="center", fontweight=weight)
-        for x, value in zip(right, row[1:]):
-            ax.text(x, i, value, ha="right", va="center", fontweight=weight)
-    ax.axhline(0.5, color=figures.GREY, linewidth=1)
-    return fig
+    named = MEASURES | ACCURACIES
+    values = {key: dict(zip(at, found)) for key, (at, found) in series.items()}
+    rows = [[named.get(key, key), *(f"{found[epoch]:.3g}" for epoch in epochs)] for key, found in values.items()]
+    return figures.Table(["epoch", *map(str, epochs)], rows)
 
 
 @figures.house_style
@@ -248,6 +230,6 @@ def hero(paths: Tensor, labels: Tensor, names: Sequence[str]) -> Figure:
         ax.scatter(*corners[k], s=330, color=color, edgecolors="white", linewidths=1.2, zorder=5)
         ax.text(*corners[k], names[k], ha="center", va="center_baseline", color="white", fontweight="bold", zorder=6)
     limit = 1.35 * float(np.abs(corners).max())
-    _bare(ax, limit)
+    figures.bare(ax, limit)
     ax.set(xlim=(-1.25 * limit, 1.25 * limit), ylim=(-0.8 * limit, 1.02 * limit))
     return fig

@@ -189,10 +189,7 @@ def _draw_data(ax: Axes, inputs: Tensor, labels: Tensor, length: float) -> None:
         ax.plot([0, x[0]], [0, x[1]], color=figures.COLORS[k], linewidth=1.3, alpha=0.8)
     angle = np.linspace(0, 2 * math.pi, 181)
     ax.plot(np.cos(angle), np.sin(angle), color="#C8C8C8", linewidth=1.0, zorder=0)
-    ax.set(xlim=(-1.35, 1.35), ylim=(-1.35, 1.35), xticks=[], yticks=[], aspect="equal")
-    ax.grid(False)
-    for spine in ax.spines.values():
-        spine.set_visible(False)
+    figures.bare(ax, 1.35)
 
 
 def _draw_neurons(ax: Axes, network: ShallowReLU, inputs: Tensor, labels: Tensor) -> None:

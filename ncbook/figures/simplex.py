@@ -195,13 +195,8 @@ def draw_vectors(
         near = 0.5 + 0.5 * (1 + depth[k]) / 2  # 0.5 at the back to 1 at the front
         own = color or figures.COLORS[k % len(figures.COLORS)]
         x, y = map(float, tips[k])
-        ax.annotate(
-            "", (x, y), xytext=(-x, -y) if both_ways else (0.0, 0.0), zorder=3 + depth[k],
-            arrowprops={
-                "arrowstyle": "-" if both_ways else "-|>", "color": own, "alpha": near, "linewidth": 2.4 * near,
-                "shrinkA": 0, "shrinkB": 0, "mutation_scale": 14,
-            },
-        )  # fmt: skip
+        look = {"lw": 2.4 * near, "alpha": near, "zorder": 3 + depth[k], "arrowstyle": "-" if both_ways else "-|>"}
+        figures.arrow(ax, (-x, -y) if both_ways else (0.0, 0.0), (x, y), own, **look)
         out = 1 + 0.12 / max(math.hypot(x, y), 0.25)
         ax.text(x * out, y * out, str(k + 1), ha="center", va="center", color=own)
     ax.set(xlim=(-LIMIT, LIMIT), ylim=(-LIMIT, LIMIT), aspect="equal")

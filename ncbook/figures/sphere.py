@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ncbook.figures.style import COLORS, GREY, house_style, new
+from ncbook.etf import simplex_etf
+from ncbook.figures.style import COLORS, GREY, arrow, house_style, new
 from ncbook.sphere import Census, Descent, SphericalUFM, geodesic, project, retract
 
 BLUE, ORANGE, GREEN = COLORS[:3]
@@ -21,11 +22,6 @@ BLUE, ORANGE, GREEN = COLORS[:3]
 def _unit(degrees: float) -> Tensor:
     angle = math.radians(degrees)
     return torch.tensor([[math.cos(angle), math.sin(angle)]], dtype=torch.float64)
-
-
-def _arrow(ax: Axes, start: Any, end: Any, color: str, **options: Any) -> None:
-    style = {"arrowstyle": "-|>", "color": color, "lw": 2.2, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 15}
-    ax.annotate("", xy=tuple(end), xytext=tuple(start), arrowprops=style | options)
 
 
 def _blank(ax: Axes, left: float, right: float, bottom: float, top: float) -> None:
@@ -50,8 +46,8 @@ def tangent_plane(gradient: Sequence[float] = (0.25, 0.95)) -> Figure:
     line = torch.cat([x - 1.1 * tangent / tangent.norm(), x + 1.3 * tangent / tangent.norm()])
     ax.plot(*line.T, color=GREY, lw=1.2, ls="--")
     p, end, foot = x[0], (x + g)[0], (x + tangent)[0]
-    _arrow(ax, p, end, ORANGE)
-    _arrow(ax, p, foot, BLUE)
+    arrow(ax, p, end, ORANGE)
+    arrow(ax, p, foot, BLUE)
     ax.plot([float(foot[0]), float(end[0])], [float(foot[1]), float(end[1])], color=GREY, ls=":", lw=1.5)
     ax.plot(*p, "o", color="black", ms=7)
     ax.text(p[0] - 0.08, p[1] - 0.12, "$x$", ha="right", va="top", fontsize=13)
@@ -72,7 +68,7 @@ def retraction(step: float) -> Figure:
     back, along = retract(x, v)[0], geodesic(x, v)[0]
     _circle(ax)
     p, tip = x[0], (x + v)[0]
-    _arrow(ax, p, tip, ORANGE)
+    arrow(ax, p, tip, ORANGE)
     ax.plot([0, float(tip[0])], [0, float(tip[1])], color=GREY, lw=1.2, ls=":")
     arc = torch.cat([geodesic(x, v, float(t)) for t in np.linspace(0, 1, 60)])
     ax.plot(*arc.T, color=GREEN, lw=3.5, alpha=0.7)
@@ -147,8 +143,9 @@ def temperature(num_classes: int) -> Figure:
     fig, (left, right) = new(6.8, 3.4, 1, 2)
     taus = np.geomspace(0.3, 50, 80)
     problems = [SphericalUFM(num_classes, 1, max(2, num_classes - 1), float(t)) for t in taus]
-    best = np.array([1 / (1 + (num_classes - 1) * math.exp(-p.margin)) for p in problems])
-    wrong = np.array([1 / (math.exp(p.margin) + num_classes - 1) for p in problems])
+    # Of the right class, and of each of the wrong ones without the cancellation of 1 - best.
+    best = np.array([math.exp(-p.lower_bound()) for p in problems])
+    wrong = best * np.exp([-p.margin for p in problems])
     left.plot(taus, best, color=BLUE)
     left.axhline(1 / num_classes, color=GREY, ls=":", lw=1.2)
     left.text(taus[-1], 1 / num_classes + 0.02, "chance", color=GREY, ha="right", va="bottom")
@@ -197,8 +194,6 @@ def stranded_feature(num_classes: int, tau: float) -> Figure:
 
     Two ways round: within the plane of the rows towards another class's row, and out of it, through a spare dimension.
     """
-    from ncbook.etf import simplex_etf
-
     fig, ax = new(6.2, 3.8)
     K = num_classes
     W = simplex_etf(K, K)
@@ -260,7 +255,7 @@ def two_parametrisations(tau: float) -> Figure:
         ax.contour(x, y, z, levels=np.quantile(z, np.linspace(0.02, 0.98, 13)), cmap="viridis", linewidths=1.3)
         _circle(ax, length, color="black", lw=1.6)
         for k, w in enumerate(W):
-            _arrow(ax, (0, 0), w * length / math.sqrt(tau) * 0.8, COLORS[k])
+            arrow(ax, (0, 0), w * length / math.sqrt(tau) * 0.8, COLORS[k])
         ax.plot(length, 0, "*", color=COLORS[0], ms=15)
         ax.set(title=title, aspect="equal", xticks=[], yticks=[])
         ax.grid(False)

@@ -6,6 +6,7 @@ with it to show it, or hand the function to `explore`. The style is passed in, n
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -118,30 +119,6 @@ def curves(
     return fig
 
 
-@house_style
-def heat_map(
-    matrix: Any,
-    *,
-    title: str = "",
-    limit: float | None = None,
-    ticks: Sequence[str] | None = None,
-    width: float = 4.4,
-    height: float = 3.8,
-    values: bool | None = None,
-) -> Figure:
-    """Draw a signed matrix on a diverging scale symmetric about zero, with its values written in when it is small.
-
-    Args:
-        matrix: (R, C) array or tensor. limit: the scale runs from ``-limit`` to ``limit`` (the largest entry).
-        ticks: names for rows and columns. values: write each entry in (by default up to 6 x 6).
-    """
-    fig, ax = new(width, height)
-    draw_heat_map(ax, matrix, limit=limit, ticks=ticks, values=values)
-    ax.set_title(title)
-    fig.colorbar(ax.images[0], ax=ax, shrink=0.9)
-    return fig
-
-
 def draw_heat_map(
     ax: Axes,
     matrix: Any,
@@ -150,24 +127,60 @@ def draw_heat_map(
     ticks: Sequence[str] | None = None,
     values: bool | None = None,
 ) -> None:
-    """Draw the heat map of `heat_map` into existing axes, without a colour bar."""
+    """Draw a signed matrix on a diverging scale symmetric about zero, with its values written in when it is small.
+
+    Args:
+        matrix: (R, C) array or tensor. limit: the scale runs from ``-limit`` to ``limit`` (the largest entry).
+        ticks: names for rows and columns. values: write each entry in (by default up to 6 x 6).
+    """
     m = np.asarray(matrix, dtype=float)
     top = float(np.abs(m).max()) or 1.0 if limit is None else limit
     ax.imshow(m, cmap=DIVERGING, vmin=-top, vmax=top)
     ax.grid(False)
-    for spine in ax.spines.values():
-        spine.set_visible(False)
+    ax.spines[:].set_visible(False)
     names = [str(i) for i in range(max(m.shape))] if ticks is None else list(ticks)
     ax.set_xticks(range(m.shape[1]), names[: m.shape[1]])
     ax.set_yticks(range(m.shape[0]), names[: m.shape[0]])
     if values or (values is None and max(m.shape) <= 6):
         for (i, j), v in np.ndenumerate(m):
-            ax.text(
-                j,
-                i,
-                f"{v:.2f}",
-                ha="center",
-                va="center",
-                fontsize=10,
-                color="white" if abs(v) > 0.6 * top else "black",
-            )
+            shade = "white" if abs(v) > 0.6 * top else "black"
+            ax.text(j, i, f"{v:.2f}", ha="center", va="center", fontsize=10, color=shade)
+
+
+def arrow(ax: Axes, start: Any, end: Any, color: str, *, zorder: float = 3, **options: Any) -> None:
+    """Draw an arrow between two places (x, y); options as of matplotlib's ``FancyArrowPatch``."""
+    style = {"arrowstyle": "-|>", "lw": 2.2, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 14, "color": color}
+    ax.annotate("", tuple(end), tuple(start), arrowprops=style | options, zorder=zorder)
+
+
+def bare(ax: Axes, limit: float) -> None:
+    """Leave of a plane around the origin, ``limit`` to each side, nothing but what is drawn in it."""
+    ax.set(xlim=(-limit, limit), ylim=(-limit, limit), xticks=[], yticks=[], aspect="equal")
+    ax.grid(False)
+    ax.spines[:].set_visible(False)
+
+
+class Table:
+    """A table of texts, in HTML: a phone wraps it, a screen reader reads it, dark mode colours it.
+
+    Args:
+        head: the columns' names. rows: each as long as ``head``, its first text the row's name.
+    """
+
+    def __init__(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        if any(len(row) != len(head) for row in rows):
+            raise ValueError(f"rows must be as long as head ({len(head)}), got {[len(row) for row in rows]}")
+        self.head, self.rows = tuple(head), tuple(map(tuple, rows))
+
+    def __repr__(self) -> str:
+        return f"Table({len(self.rows)} rows, {len(self.head)} columns)"
+
+    def _repr_html_(self) -> str:
+        head = "".join(f'<th scope="col">{html.escape(text)}</th>' if text else "<td></td>" for text in self.head)
+        rows = "".join(
+            f'<tr><th scope="row">{html.escape(name)}</th>'
+            + "".join(f"<td>{html.escape(text)}</td>" for text in values)
+            + "</tr>"
+            for name, *values in self.rows
+        )
+        return f'<table class="table nctable"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'

@@ -16,8 +16,9 @@ HUGE = 10**30
 NAN, INF = float("nan"), float("inf")
 # What functions return: readers are not asked to build one.
 RETURNED = {
-    "data.DataUnavailable", "deep.DeepSolution", "deep.ShapeOptimum", "memory.LayerBytes", "memory.MemoryLedger",
-    "metrics.Baselines", "metrics.ClassTable", "metrics.NeuralCollapseReport", "metrics.UnseenReport",
+    "codes.Code", "data.DataUnavailable", "deep.DeepSolution", "deep.ShapeOptimum", "memory.LayerBytes",
+    "memory.MemoryLedger", "metrics.Baselines", "metrics.ClassTable", "metrics.NeuralCollapseReport",
+    "metrics.UnseenReport",
     "shallow.Collapse", "shallow.Flow", "shallow.Limit", "shallow.Separability", "shallow.Violations",
     "sphere.Census", "sphere.Certificate", "sphere.Descent", "sphere.Escape", "sphere.Optimum", "sphere.Point",
     "sphere.Solution", "training.CheckpointError", "training.History",
@@ -35,7 +36,7 @@ ELSEWHERE = {
 # Arguments that a zero, a minus sign, any text or any shape suits, whatever the function or in the one named.
 ZERO = {"seed", "bias_decay", "epochs", "momentum", "noise", "weight_decay", "feature_decay", "sample", "fraction",
         "tolerance", "index", "max_iterations", "iterations", "steps", "test_samples", "correction",
-        "singular_value", "keep_bytes", "done", "shuffles", "ufm.UFM.random_point.scale", "ufm.UFM.solve.scale",
+        "singular_value", "keep_bytes", "shuffles", "done", "ufm.UFM.random_point.scale", "ufm.UFM.solve.scale",
         "deep.DeepUFM.random_start.scale", "deep.DeepUFM.solve.scale",
         "shallow.planar_data.spread"}  # fmt: skip
 SIGNED = {"time", "index", "log_time", "ignore_index"}

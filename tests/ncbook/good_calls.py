@@ -69,6 +69,9 @@ def good() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         **{f"etf.{f}": {"num_classes": 3, "feature_dim": 2} for f in ("welch_bound", "simplex_bound")},
         "etf.align": {"weight": tall, "target": tall},
         "etf.best_packing": {"num_classes": 3, "feature_dim": 2, "lines": False, "restarts": 1, "seed": 0},
+        "codes.best_code": {"num_classes": 7, "feature_dim": 3, "restarts": 1, "seed": 0},
+        "codes.best_features": {"weight": tall},
+        "codes.icosahedron": {},
         "data.load": {
             "source": "digits", "classes": [0, 1], "samples_per_class": 2, "image_size": None, "root": None,
             "download": False, "seed": 0,
@@ -158,6 +161,7 @@ def good() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "deep.DeepUFM.random_start": {"seed": 0, "scale": 1.0},
         "deep.DeepUFM.shapes": {},
         "deep.DeepUFM.solve": {"seed": 0, "start": DEEP.random_start(0), "scale": 1.0, "max_iterations": 3},
+        "deep.exact_best_scale": {"problem": DEEP, "name": "circle", "digits": 30},
         "deep.jump": {"layers": 3, "samples_per_class": 2, "num_samples": 6},
         "deep.shape_vectors": {"name": "circle", "num_classes": 4},
         "sphere.SphericalUFM": {"num_classes": 3, "samples_per_class": 2, "feature_dim": 4, "temperature": 2.0},
@@ -281,7 +285,7 @@ def good() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "figures.Exploration": {
             "draw": draw, "alt": "A", "labels": {"K": "K"}, "start": {"K": 1}, "choices": {"K": [1]}
         },
-        **{f"figures.Exploration.{m}": {} for m in ("frames", "to_html")},
+        "figures.Exploration.to_html": {},
         "figures.live": live,
         "figures.LiveExperiment": {**live, "parameters": {}},
         "figures.LiveExperiment.to_html": {},

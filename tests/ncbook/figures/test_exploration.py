@@ -1,11 +1,15 @@
 """One call that lives with a kernel and without one."""
 
+import base64
+import io
 import json
 import re
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 from ncbook.figures import exploration, explore, style
 
@@ -20,14 +24,61 @@ def payload(page):
     return json.loads(re.search(r'<script type="application/json">(.*?)</script>', page, re.S).group(1))
 
 
-def test_every_choice_becomes_a_frame_of_its_own():
-    page = explore(draw_line, alt="a line", slope=[1, 2, 3]).to_html()
-    assert len(set(payload(page)["frames"])) == 3
+def picture(uri):
+    return Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1])))
+
+
+def assembled(page):
+    """Every frame as the page's script puts it together: the first picture, and over it what differs."""
+    first = picture(re.search(r'<img src="([^"]+)"', page).group(1)).convert("RGB")
+    frames = []
+    for uri, *place in [frame or [None] for frame in payload(page)["frames"]]:
+        frames.append(first.copy() if uri is None or place else picture(uri).convert("RGB"))
+        if place:
+            layer = picture(uri).convert("RGBA")
+            frames[-1].paste(layer, tuple(place), layer)
+    return frames
+
+
+def drawn(figure):
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].astype(int)
+
+
+def test_every_frame_is_the_drawing_of_its_choice_in_fewer_colours():
+    page = explore(draw_line, alt="a line", start={"slope": 2}, slope=[1, 2, 3]).to_html()
+    frames = assembled(page)
+    assert [frame is None for frame in payload(page)["frames"]] == [False, True, False]
+    for frame, slope in zip(frames, [1, 2, 3]):
+        gaps = [np.abs(np.asarray(frame).astype(int) - drawn(draw_line(s))).mean() for s in (1, 2, 3)]
+        # A shift of all colours by one of 255 is not seen; another slope is several times farther away.
+        assert gaps[slope - 1] < 1 and sorted(gaps)[1] > 3 * gaps[slope - 1]
+
+
+def test_frames_of_different_size_are_kept_whole():
+    page = explore(lambda high: style.new(3, high)[0], alt="a", high=[2, 3]).to_html()
+    assert [frame.size for frame in assembled(page)] == [(432, 288), (432, 432)]
+
+
+def test_what_stays_the_same_is_not_stored_again():
+    def dot(at):
+        fig, ax = style.new(5, 4)
+        ax.plot(np.linspace(0, 9), np.sin(np.linspace(0, 9)))
+        ax.plot(at, 0, "o")
+        ax.set(xlim=(-1, 10), title="a dot moves along a wave")
+        return fig
+
+    one, many = (
+        sum(len(str(f)) for f in payload(explore(dot, alt="a", at=range(n)).to_html())["frames"]) for n in (2, 9)
+    )
+    whole = len(explore(dot, alt="a", at=[0]).to_html())
+    assert one < whole / 8 and many < whole
 
 
 def test_two_parameters_give_every_combination_with_the_last_varying_fastest():
     shown = explore(draw_line, alt=lambda slope, offset: f"{slope}/{offset}", slope=[1, 2], offset=[0, 5, 9])
-    assert [alt for _, alt in shown.frames()] == ["1/0", "1/5", "1/9", "2/0", "2/5", "2/9"]
+    assert payload(shown.to_html())["alt"] == ["1/0", "1/5", "1/9", "2/0", "2/5", "2/9"]
 
 
 def test_html_is_self_contained_labelled_and_native():
@@ -38,7 +89,7 @@ def test_html_is_self_contained_labelled_and_native():
 
 def test_start_is_what_shows_first():
     page = explore(draw_line, alt="a", start={"slope": 3}, slope=[1, 2, 3]).to_html()
-    assert 'value="2"' in page and f'<img src="{payload(page)["frames"][2]}"' in page
+    assert 'value="2"' in page and 'alt="a (slope = 3)"' in page and payload(page)["frames"][2] is None
 
 
 def test_same_call_gives_the_same_page():

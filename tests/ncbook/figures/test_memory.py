@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from ncbook.figures import memory as drawings
 from ncbook.figures.style import COLORS, GREY
+from tests.ncbook.figures.artists import colours, points, rows
 
 MB = 1_000_000
 FIRST = SimpleNamespace(parameters=4 * MB, gradients=3 * MB, optimizer_state=5 * MB, activations=20 * MB, peak=35 * MB)
@@ -26,24 +27,6 @@ def bars(ax):
         row = round(bar.get_y() + bar.get_height() / 2, 3)
         found.setdefault(row, []).append((to_hex(bar.get_facecolor()).upper(), bar.get_x(), bar.get_width()))
     return found
-
-
-def rows(ax):
-    """The names beside the vertical axis, with their places."""
-    return dict(zip((text.get_text() for text in ax.get_yticklabels()), ax.get_yticks().tolist()))
-
-
-def colours(legend):
-    """What a reader of the legend takes each name's colour for."""
-    found = {}
-    for text, handle in zip(legend.get_texts(), legend.legend_handles):
-        colour = handle.get_facecolor() if hasattr(handle, "get_facecolor") else handle.get_color()
-        found[text.get_text()] = to_hex(colour).upper()
-    return found
-
-
-def points(line):
-    return [tuple(map(float, pair)) for pair in line.get_xydata()]
 
 
 def test_parameter_bars_pair_each_part_before_and_after_and_write_the_change():
@@ -163,17 +146,6 @@ def test_frontier_enlarges_and_names_the_highlight_only(highlight, largest):
     assert ax.get_title() == ("2: half, -50%" if highlight else "")
 
 
-def test_table_writes_each_value_in_its_row_and_column():
-    fig = drawings.table(["arm", "error", "peak"], [["learned", "1.2", "30"], ["fixed", "1.4", "24"]])
-    ax = fig.axes[0]
-    columns = sorted({text.get_position()[0] for text in ax.texts})
-    cells = {(int(t.get_position()[1]), columns.index(t.get_position()[0])): t.get_text() for t in ax.texts}
-    written = [[cells[i, j] for j in range(3)] for i in range(3)]
-    assert written == [["arm", "error", "peak"], ["learned", "1.2", "30"], ["fixed", "1.4", "24"]]
-    assert {t.get_text() for t in ax.texts if t.get_fontweight() == "bold"} == {"arm", "error", "peak"}
-    assert ax.yaxis_inverted()  # the head on top
-
-
 def test_no_drawing_is_too_wide_for_a_phone():
     figs = [
         drawings.parameter_bars({"a": MB}, {"a": MB}),
@@ -181,6 +153,5 @@ def test_no_drawing_is_too_wide_for_a_phone():
         drawings.step_timeline(STEP, 12),
         drawings.arm_curves(ARMS, [1, 10]),
         drawings.frontier(FRONTIER),
-        drawings.table(["a", "b"], [["c", "d"]]),
     ]
     assert all(isinstance(fig, Figure) and fig.get_figwidth() <= 7 for fig in figs)

@@ -7,10 +7,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from pytest import approx
 
 from ncbook import etf
 from ncbook.figures import phenomenon as drawings
+from tests.ncbook.figures.artists import arrows, axes_said, colour, named, words
 
 
 @pytest.fixture
@@ -56,10 +59,22 @@ def test_clouds_draw_every_feature_around_the_middle_of_the_means(layer):
     basis = drawings.polygon_plane(weight)
     figure = drawings.clouds(features, labels, names="abc", limit=2.0, basis=basis, weight=weight, title="epoch 3")
     ax = figure.axes[0]
-    drawn = np.concatenate([c.get_offsets() for c in ax.collections[:3]])
     means = torch.stack([features[labels == k].mean(dim=0) for k in range(3)])
-    assert np.allclose(drawn, (features - means.mean(dim=0)) @ basis)
-    assert [t for t in _texts(figure) if t] == ["a", "b", "c"] and ax.get_title() == "epoch 3"
+    flat = (features - means.mean(dim=0)) @ basis
+    names = {colour(t): t.get_text() for t in ax.texts if t.get_text()}
+    shown = {names[colour(c)]: c.get_offsets() for c in ax.collections[:3]}
+    assert list(shown) == ["a", "b", "c"]
+    for k, points_of_class in enumerate(shown.values()):
+        assert np.allclose(points_of_class, flat[labels == k])
+    corners = (means - means.mean(dim=0)) @ basis
+    assert np.allclose(ax.collections[3].get_offsets(), corners)
+    assert [to_hex(c).upper() for c in ax.collections[3].get_facecolor()] == list(names)
+    # The rows keep their directions and proportions; the longest is as long as the farthest mean.
+    rows = weight @ basis
+    rows *= corners.norm(dim=1).max() / rows.norm(dim=1).max()
+    tips = {names[shade]: tip for shade, _, tip in arrows(ax)}
+    assert tips == {name: approx(tuple(row)) for name, row in zip("abc", rows.tolist())}
+    assert ax.get_title() == "epoch 3"
 
 
 def test_clouds_of_some_classes_leave_the_others_out(layer):
@@ -71,7 +86,11 @@ def test_clouds_of_some_classes_leave_the_others_out(layer):
 
 def test_cosines_are_those_of_the_centred_means_and_of_the_rows(layer):
     features, labels, weight = layer
-    left, right = (ax.images[0].get_array() for ax in drawings.cosines(features + 7, labels, weight).axes[:2])
+    axes = drawings.cosines(features + 7, labels, weight, "epoch 9").axes
+    left, right = (ax.images[0].get_array() for ax in axes[:2])
+    assert [ax.get_title() for ax in axes[:2]] == ["class means", "classifier rows"]
+    ticks = dict(zip((t.get_text() for t in axes[2].get_yticklabels()), axes[2].get_yticks()))
+    assert ticks == {"-1": -1, "-1/2": -0.5, "1": 1} and axes[0].figure.get_suptitle() == "epoch 9"
     means = torch.stack([features[labels == k].mean(dim=0) for k in range(3)])
     assert np.allclose(left, etf.cosine_matrix(means - means.mean(dim=0)))
     assert np.allclose(right, etf.cosine_matrix(weight))
@@ -85,21 +104,35 @@ def test_samples_put_one_class_in_each_column():
     assert float(pixels[:, :10].sum()) == 0 and float(pixels[:, 10:].sum()) == 3 * 64
 
 
-def test_collapse_leaves_out_epoch_zero_and_marks_the_terminal_phase():
-    names = ["train_accuracy", "test_accuracy", *drawings.MEASURES]
-    series = {name: ([0, 1, 10, 100], [0.1, 0.5, 1.0, 1.0]) for name in names}
-    figure = drawings.collapse(series, terminal=10)
-    top, bottom = figure.axes
-    assert [list(line.get_xdata()) for line in bottom.lines] == [[1, 10, 100]] * 4
-    assert np.allclose(top.lines[0].get_ydata(), [50, 0, 0])
-    assert "terminal phase" in _texts(figure)
+def test_collapse_draws_errors_above_and_each_measure_below_under_its_name_from_epoch_one():
+    names = ["train_accuracy", "test_accuracy", "nc1", "nc2_means", "nc2_weight", "nc3"]
+    series = {name: ([0, 1, 10, 100], [0.1, 0.5 - i / 20, 0.6 + i / 20, 0.8]) for i, name in enumerate(names)}
+    top, bottom = drawings.collapse(series, terminal=10).axes
+    after = lambda name, change: [(t, approx(change(v))) for t, v in zip(*(x[1:] for x in series[name]))]
+    error = lambda share: 100 * (1 - share)
+    assert named(top) == {f"{kind} error (%)": after(f"{kind}_accuracy", error) for kind in ("train", "test")}
+    said = {
+        "NC1: spread within classes": "nc1", "NC2: class means from an ETF": "nc2_means",
+        "NC2: classifier from an ETF": "nc2_weight", "NC3: classifier from the means": "nc3",
+    }  # fmt: skip
+    assert named(bottom) == {text: after(name, float) for text, name in said.items()}
+    assert [words(ax.get_legend()) for ax in (top, bottom)] == [list(named(ax)) for ax in (top, bottom)]
+    for ax in (top, bottom):
+        assert (ax.patches[0].get_x(), ax.patches[0].get_x() + ax.patches[0].get_width()) == (10, 100)
+    assert [t.get_text() for t in top.texts] == ["terminal phase"] and axes_said(bottom) == ("epoch", "", "")
+    assert bottom.get_xscale() == bottom.get_yscale() == "log" and top.get_yscale() == "linear"
 
 
-def test_compare_draws_each_run_on_both_sides():
-    runs = {"a": ([0, 1, 2], [3.0, 2.0, 1.0]), "b": ([1, 2], [2.0, 2.5])}
-    figure = drawings.compare(runs, runs, ("left", "right"), (True, False))
-    assert [ax.get_yscale() for ax in figure.axes] == ["log", "linear"]
-    assert [list(line.get_ydata()) for line in figure.axes[1].lines] == [[2, 1], [2, 2.5]]
+def test_compare_draws_each_run_on_both_sides_under_its_name():
+    left = {"a": ([0, 1, 2], [3.0, 2.0, 1.0]), "b": ([1, 2], [2.0, 2.5])}
+    right = {"a": ([0, 1, 2], [0.3, 0.2, 0.1]), "b": ([1, 2], [0.4, 0.5])}
+    axes = drawings.compare(left, right, ("first", "second"), (True, False)).axes
+    assert [axes_said(ax) for ax in axes] == [("epoch", "", "first"), ("epoch", "", "second")]
+    assert [ax.get_yscale() for ax in axes] == ["log", "linear"]
+    assert named(axes[0]) == {"a": [(1, 2.0), (2, 1.0)], "b": [(1, 2.0), (2, 2.5)]}
+    assert named(axes[1]) == {"a": [(1, 0.2), (2, 0.1)], "b": [(1, 0.4), (2, 0.5)]}
+    assert [line.get_linestyle() for ax in axes for line in ax.lines] == ["-", "--"] * 2  # alike on both sides
+    assert words(axes[0].get_legend()) == ["a", "b"]
 
 
 def test_hero_draws_one_path_a_sample_from_its_first_to_its_last_feature(layer):
@@ -108,10 +141,15 @@ def test_hero_draws_one_path_a_sample_from_its_first_to_its_last_feature(layer):
     figure = drawings.hero(paths, labels, ["0", "1", "2"])
     assert isinstance(figure, Figure) and _texts(figure) == ["0", "1", "2"]
     lines = [c for c in figure.axes[0].collections if hasattr(c, "get_segments")]
-    assert [len(c.get_segments()) for c in lines] == [10, 10, 10]
+    middle = torch.stack([features[labels == k, :2].mean(dim=0) for k in range(3)]).mean(dim=0)
+    for k, drawn in enumerate(lines):
+        start, end = np.stack(drawn.get_segments()).transpose(1, 0, 2)
+        assert np.allclose(start, -middle) and np.allclose(end, features[labels == k, :2] - middle)
+        assert to_hex(drawn.get_color()[0]).upper() == drawings.CLASS_COLORS[k]
 
 
 def test_table_shows_the_values_at_the_epochs_asked_for():
     series = {"nc1": ([0, 1, 10], [3.0, 0.51234, 0.001]), "loss": ([0, 10], [2.0, 1e-5])}
-    texts = _texts(drawings.table(series, [0, 10]))
-    assert texts == ["epoch", "0", "10", drawings.MEASURES["nc1"], "3", "0.001", "loss", "2", "1e-05"]
+    table = drawings.table(series, [0, 10])
+    assert table.head == ("epoch", "0", "10")
+    assert table.rows == (("NC1: spread within classes", "3", "0.001"), ("loss", "2", "1e-05"))

@@ -1,17 +1,15 @@
-"""`ncbook.figures.simplex`: the drawings show what they say."""
+"""The drawings of chapter 2 carry the numbers they are given: which vector, under which name, with which values."""
 
 import math
 
 import pytest
 import torch
-from matplotlib.figure import Figure
+from pytest import approx
 
 from ncbook import etf
 from ncbook.figures import simplex as drawings
-
-
-def written(figure: Figure) -> list[str]:
-    return [text.get_text() for ax in figure.axes for text in ax.texts]
+from ncbook.figures.style import COLORS, GREY
+from tests.ncbook.figures.artists import arrows, axes_said, colour, marks, named, pixels, points, written
 
 
 @pytest.mark.parametrize("angle", [-60.0, 0.0, 17.0])
@@ -50,46 +48,94 @@ def test_view_in_space_is_a_rotation(turn):
     assert torch.allclose(seen @ seen.T, torch.eye(3, dtype=torch.float64), rtol=0, atol=1e-14)
 
 
-def test_frame_and_cosines_writes_the_cosines_of_small_frames_only():
-    assert written(drawings.frame_and_cosines(etf.simplex_etf(4, 3))).count("-0.33") == 12
-    assert not any("." in text for text in written(drawings.frame_and_cosines(etf.simplex_etf(6, 5))))
+def test_frame_and_cosines_puts_each_vector_and_each_cosine_in_its_place():
+    W = etf.simplex_etf(3, 2, generator=torch.Generator().manual_seed(4))
+    W[1] = drawings.rotation(30.0)[0]  # no two cosines the same
+    left, right = drawings.frame_and_cosines(W).axes
+    tips = {shade: (start, tip) for shade, start, tip in arrows(left)}
+    assert tips == {COLORS[k].upper(): ((0, 0), approx(tuple(W[k].tolist()))) for k in range(3)}
+    numbers = {t.get_text(): (torch.tensor(t.get_position()), colour(t)) for t in left.texts if t.get_text()}
+    for k in range(3):
+        place, shade = numbers[str(k + 1)]
+        assert float(place @ W[k].float() / place.norm()) == approx(1, abs=1e-6) and shade == COLORS[k].upper()
+    cells = {tuple(t.get_position())[::-1]: t.get_text() for t in right.texts}
+    assert cells == {(i, j): f"{float(W[i] @ W[j]) + 0.0:.2f}" for i in range(3) for j in range(3)}
+    assert pixels(right) == approx((W @ W.T).numpy(), abs=5e-3)
+    assert (left.get_title(), right.get_title()) == ("3 vectors, in the plane", "cosines")
+    assert right.images[0].cmap.name == "RdBu_r" and right.images[0].get_clim() == (-1, 1)  # red is positive
+
+
+def test_large_frames_carry_no_numbers():
+    figure = drawings.frame_and_cosines(etf.simplex_etf(6, 5))
+    assert not any("." in text for text in written(figure))
+    assert figure.axes[0].get_title() == "6 vectors, flat shadow"
 
 
 def test_packed_names_the_smallest_angle_and_joins_the_pairs_at_it():
     square = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]])
     figure = drawings.packed(square)
-    assert figure.axes[0].get_title() == "closest pair 90.0°"
+    assert [ax.get_title() for ax in figure.axes] == ["closest pair 90.0°", "cosines"]
     assert "simplex 109.5°" in written(figure)
-    assert len(figure.axes[0].lines) == 4  # the sides, not the diagonals
+    joined = {frozenset(points(line)) for line in figure.axes[0].lines}
+    corners = [tuple(row) for row in square.tolist()]
+    assert joined == {frozenset((corners[k], corners[k - 1])) for k in range(4)}  # the sides, not the diagonals
 
 
-def test_pulled_marks_both_curves_at_the_angle():
-    figure = drawings.pulled(etf.simplex_etf(3, 2), 20.0)
-    marked = [line.get_xydata()[0] for line in figure.axes[1].lines if line.get_marker() == "o"]
-    pulled = drawings.pull(etf.simplex_etf(3, 2), 20.0)
-    values = [etf.coherence(pulled), etf.largest_cosine(pulled)]
-    assert [tuple(point) for point in marked] == [pytest.approx((20.0, value), abs=1e-12) for value in values]
+def test_pulled_draws_both_measures_under_their_names_and_marks_them_at_the_angle():
+    W = etf.simplex_etf(3, 2)
+    left, right = drawings.pulled(W, 20.0).axes
+    measures = {"coherence": etf.coherence, "largest cosine": etf.largest_cosine}
+    at = range(-60, 61)
+    assert named(right) == {
+        name: [(a, approx(measure(drawings.pull(W, float(a))), abs=1e-12)) for a in at]
+        for name, measure in measures.items()
+    }
+    shades = {line.get_label(): colour(line) for line in right.lines}
+    dots = {colour(line): points(line) for line in right.lines if line.get_marker() == "o"}
+    pulled = drawings.pull(W, 20.0)
+    assert dots == {shades[n]: [approx((20.0, measure(pulled)), abs=1e-12)] for n, measure in measures.items()}
+    bounds = [line.get_ydata()[0] for line in right.lines if line.get_linestyle() == ":"]
+    heights = {t.get_text(): t.get_position()[1] + 0.04 for t in right.texts}
+    assert heights == approx({"Welch bound": etf.welch_bound(3, 2), "simplex bound": etf.simplex_bound(3, 2)})
+    assert bounds == approx(list(heights.values()))
+    assert left.get_title() == "vector 1 turned by +20°" and right.get_xlabel() == "turn of vector 1 (degrees)"
+    tips = {shade: tip for shade, _, tip in arrows(left)}
+    assert [tips[c.upper()] for c in COLORS[:3]] == [approx(tuple(row)) for row in pulled.tolist()]
 
 
 def test_lines_go_both_ways_and_no_drawing_is_too_wide():
     W = etf.best_packing(6, 3, lines=True)
     figure = drawings.lines(W)
-    tails = [a for a in figure.axes[0].texts if not a.get_text()]  # annotations without text are the arrows
-    assert sorted(tuple(a.xyann) for a in tails) == sorted(tuple(-v for v in a.xy) for a in tails)
+    assert all(start == approx((-x, -y)) for _, start, (x, y) in arrows(figure.axes[0]))
+    assert [ax.get_title() for ax in figure.axes] == ["6 lines in 3 dimensions", f"cosines: ± {math.sqrt(0.2):.3f}"]
     star = etf.simplex_etf(3, 2)
     room = drawings.price_of_room({3: {1: 1.0, 2: -0.5, 3: -0.5}})
     for drawing in (figure, room, drawings.turned_onto(star, star, 30.0)):
         assert drawing.get_size_inches()[0] <= 7
 
 
-def test_price_of_room_draws_angles():
-    (line, *_) = drawings.price_of_room({3: {1: 1.0, 2: -0.5, 3: -0.5}}).axes[0].lines
-    assert line.get_xdata().tolist() == [1, 2, 3]
-    assert line.get_ydata() == pytest.approx([0, 120, 120], abs=1e-10)
+def test_price_of_room_draws_the_angles_of_each_k_and_names_them_at_their_end():
+    ax = drawings.price_of_room({3: {1: 1.0, 2: -0.5, 3: -0.5}, 4: {1: 1.0, 2: 0.0}}).axes[0]
+    ends = {t.get_text(): (t.xy, colour(t)) for t in ax.texts}
+    lines = {colour(line): points(line) for line in ax.lines[:2]}
+    assert {name: lines[shade] for name, (_, shade) in ends.items()} == {
+        "K = 3": [(1, 0), (2, approx(120)), (3, approx(120))], "K = 4": [(1, 0), (2, approx(90))]
+    }  # fmt: skip
+    assert all(place == lines[shade][-1] for place, shade in ends.values())
+    assert axes_said(ax) == ("dimension d", "best smallest angle (degrees)", "")
 
 
-def test_distance_curve_of_a_turned_star_reaches_zero_where_it_fits():
+def test_turned_onto_draws_the_distance_of_every_turn_with_and_without_a_reflection():
     star = etf.simplex_etf(3, 2)
-    figure = drawings.turned_onto(star, star @ drawings.rotation(60), 60.0)
-    marker = next(line for line in figure.axes[1].lines if line.get_marker() == "o")
-    assert marker.get_ydata()[0] == pytest.approx(0, abs=1e-14)
+    target = star @ drawings.rotation(60)
+    left, right = drawings.turned_onto(star, target, 45.0).axes
+    curves = {name: dict(curve) for name, curve in named(right).items()}
+    assert curves["rotation"][60] == approx(0, abs=1e-12) and curves["rotation"][0] > 1
+    flipped = star * torch.tensor([1.0, -1.0])
+    for angle in (0, 45, 90, 300):
+        for name, start in (("rotation", star), ("reflected first", flipped)):
+            assert curves[name][angle] == approx(float((start @ drawings.rotation(angle) - target).norm()), abs=1e-12)
+    assert marks(right, "o") == [approx((45.0, curves["rotation"][45]))]
+    assert axes_said(right) == ("turn (degrees)", "Frobenius distance", "") and left.get_title() == "target in grey"
+    shown = sorted(tip for shade, _, tip in arrows(left) if shade == GREY.upper())
+    assert shown == [approx(row) for row in sorted(map(tuple, target.tolist()))]

@@ -1,11 +1,14 @@
 """The house style stays in the figure and nowhere else."""
 
+from xml.etree import ElementTree
+
 import matplotlib
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
 from ncbook.figures import style
+from tests.ncbook.figures.artists import axes_said, named, words
 
 
 def test_style_leaves_the_session_alone():
@@ -15,24 +18,32 @@ def test_style_leaves_the_session_alone():
 
 
 def test_pyplot_keeps_no_figure():
-    style.heat_map(np.eye(3))
+    style.new()
     assert plt.get_fignums() == []
 
 
 def test_curves_draws_one_named_line_for_each_entry():
     fig = style.curves([1, 2], {"a": [1, 2], "b": [2, 1]}, xlabel="x", ylabel="y", logy=True, mark=1.5, mark_label="m")
     ax = fig.axes[0]
-    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["a", "b"]
-    assert ax.get_yscale() == "log" and ax.get_xlabel() == "x"
+    assert named(ax) == {"a": [(1, 1), (2, 2)], "b": [(1, 2), (2, 1)]} and words(ax.get_legend()) == ["a", "b"]
+    assert list(ax.lines[2].get_xdata()) == [1.5, 1.5] and [t.get_text() for t in ax.texts] == ["m"]
+    assert ax.get_yscale() == "log" and axes_said(ax) == ("x", "y", "")
 
 
-def test_heat_map_is_symmetric_about_zero():
-    image = style.heat_map([[0.2, -0.5], [0.1, 0.3]]).axes[0].images[0]
-    assert image.get_clim() == (-0.5, 0.5)
+def test_heat_map_is_symmetric_about_zero_and_writes_each_value_in_its_place():
+    ax = style.new()[1]
+    style.draw_heat_map(ax, [[0.2, -0.5], [0.1, 0.3]], ticks="ab")
+    assert ax.images[0].get_clim() == (-0.5, 0.5)
+    assert {t.get_position()[::-1]: t.get_text() for t in ax.texts} == {
+        (0, 0): "0.20", (0, 1): "-0.50", (1, 0): "0.10", (1, 1): "0.30"
+    }  # fmt: skip
+    assert [t.get_text() for t in ax.get_xticklabels()] == [t.get_text() for t in ax.get_yticklabels()] == ["a", "b"]
 
 
 def test_heat_map_of_zeros_draws():
-    assert style.heat_map(np.zeros((2, 2))).axes[0].images[0].get_clim() == (-1.0, 1.0)
+    ax = style.new()[1]
+    style.draw_heat_map(ax, np.zeros((2, 2)))
+    assert ax.images[0].get_clim() == (-1.0, 1.0)
 
 
 def test_neighbouring_colours_differ_in_lightness_or_hue():
@@ -44,3 +55,20 @@ def test_neighbouring_colours_differ_in_lightness_or_hue():
 def test_figures_too_wide_for_a_phone_are_refused():
     with pytest.raises(ValueError, match="width must be at most 7 inches, got 9"):
         style.new(9)
+
+
+def test_table_puts_each_text_in_its_row_and_column_and_escapes_it():
+    table = style.Table(["arm", "<error>"], [["learned", "1.2"], ["fixed", "1.4"]])
+    tree = ElementTree.fromstring(table._repr_html_())
+    assert [[(cell.tag, cell.text) for cell in row] for row in tree.iter("tr")] == [
+        [("th", "arm"), ("th", "<error>")],
+        [("th", "learned"), ("td", "1.2")],
+        [("th", "fixed"), ("td", "1.4")],
+    ]
+    assert [cell.get("scope") for cell in tree.iter("th")] == ["col", "col", "row", "row"]
+    assert repr(table) == "Table(2 rows, 2 columns)"
+
+
+def test_table_refuses_rows_of_another_length():
+    with pytest.raises(ValueError, match=r"rows must be as long as head \(2\), got \[2, 1\]"):
+        style.Table(["a", "b"], [["c", "d"], ["e"]])
