@@ -161,7 +161,8 @@ def test_without_a_classifier_its_quantities_are_none() -> None:
     missing = {name for name, value in r.as_dict().items() if value is None}
     weights = {f"{name}_weight" for name in ("nc2", "equinorm", "equiangularity", "max_angle", "uniformity")}
     assert missing == weights | {
-        "nc3", "nc3_product", "nc4", "bias_collapse", "accuracy", "nearest_mean_accuracy", "classes",
+        "nc0", "nc3", "nc3_product", "uniform_duality", "nc4", "bias_collapse", "accuracy",
+        "nearest_mean_accuracy", "classes",
     }  # fmt: skip
 
 
