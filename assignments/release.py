@@ -1,6 +1,6 @@
-"""Release assignments: test each master's solution, then write what students and graders get.
+"""Release assignments: test each master's solution and its wrong answers, then write what students and graders get.
 
-    python -m assignments.release [hw1 …] [--secret FILE] [--address URL] [--out DIR] [--force]
+    python -m assignments.release [hw1 …] [--masters DIR] [--secret FILE] [--address URL] [--out DIR] [--force]
 
 For each master this writes, under ``_build/assignments/hwN/``:
 ``student/`` (no solution, no hidden test), ``autograder/`` (everything, for `assignments.grading`),
@@ -40,9 +40,9 @@ class ReleaseError(Exception):
     """A master that must not be handed out, and why."""
 
 
-def masters() -> dict[str, Path]:
-    """Return the course's masters by name: ``{"hw1": …/hw1-simplex-etf/hw1.ipynb}``."""
-    return {p.stem: p for p in sorted(HERE.glob("hw*/hw*.ipynb")) if p.parent.name.startswith(p.stem + "-")}
+def masters(folder: Path = HERE) -> dict[str, Path]:
+    """Return the masters of a folder by name: ``{"hw1": …/hw1-simplex-etf/hw1.ipynb}``."""
+    return {p.stem: p for p in sorted(folder.glob("hw*/hw*.ipynb")) if p.parent.name.startswith(p.stem + "-")}
 
 
 def read_secret(path: Path = SECRET_FILE) -> str:
@@ -119,6 +119,44 @@ def assign(master: Path, out: Path, *, run_tests: bool = True) -> None:
         raise ReleaseError(f"{master.stem}: otter assign failed\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
 
 
+def labels(notebook: nbformat.NotebookNode) -> dict[str, str]:
+    """Return the labels (``name:``) that tests of a master have, by function."""
+    found = {}
+    for cell in notebook.cells:
+        head, end, body = cell.source.partition('""" # END TEST CONFIG')
+        if cell.cell_type == "code" and end:
+            config = yaml.safe_load(head.split("\n", 1)[1]) or {}
+            function = re.search(r"(?m)^def (\w+)\(", body)
+            if function and "name" in config:
+                found[function[1]] = str(config["name"])
+    return found
+
+
+def write_labels(names: dict[str, str], tests: Path) -> None:
+    """Put labels, which otter drops, into the grader's test files."""
+    for path in tests.glob("*.py"):
+        text = path.read_text()
+        for function, label in names.items():
+            before, here, after = text.partition(f"\ndef {function}(")
+            if here:
+                start, _, rest = before.rpartition("@test_case(")
+                text = f"{start}@test_case(name={label!r}, {rest}{here}{after}"
+        path.write_text(text)
+
+
+def try_mutants(name: str, released: Path, beside: Path) -> None:
+    """Try the hidden checks on wrong answers, in a process of its own.
+
+    Raises:
+        ReleaseError: if a wrong answer earns a mark, and ``wrong.py`` beside the master gives no reason.
+    """
+    command = [sys.executable, "-m", "assignments.mutants", name, "--released", str(released), "--beside", str(beside)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL)
+    if done.returncode != 0:
+        raise ReleaseError(f"{name}: wrong answers earn marks:\n{done.stdout[-4000:] or done.stderr[-4000:]}")
+
+
 def lay_package(name: str, out: Path) -> None:
     """Put the book's package beside the student's notebook and into Gradescope's zip."""
     source = ROOT / "ncbook"
@@ -135,6 +173,27 @@ def digest(paths: list[Path], *texts: str) -> str:
     return state.hexdigest()
 
 
+def _write(master: Path, notebook: nbformat.NotebookNode, out: Path, needs_package: bool) -> None:
+    """Write all that a release holds, trying each part."""
+    name = master.stem
+    prepared = out / "master" / master.name
+    prepared.parent.mkdir()
+    prepared.write_text(nbformat.writes(notebook))
+    assign(prepared, out)
+    write_labels(labels(notebook), out / "autograder" / "tests")
+    for zipped in (out / "autograder").glob("*.zip"):
+        zipped.rename(out / f"{name}-gradescope.zip")
+    if found := leaks(prepared, out / "student"):
+        raise ReleaseError(f"{name}: these lines must not reach students:\n" + "\n".join(found))
+    if needs_package:
+        lay_package(name, out)
+    about = {"assignment": name, "questions": questions(notebook), "limits": limits(master.parent)}
+    (out / "autograder" / "grading.json").write_text(json.dumps(about, indent=2) + "\n")
+    try_mutants(name, out, master.parent)
+    pack(out / "student", out / f"{name}-student.zip")
+    shutil.rmtree(prepared.parent)  # it holds the solutions and the seeds
+
+
 def release(master: Path, *, secret: str, address: str = "", out: Path | None = None, force: bool = False) -> Path:
     """Release one master; return the folder that holds ``student/`` and ``autograder/``.
 
@@ -146,12 +205,14 @@ def release(master: Path, *, secret: str, address: str = "", out: Path | None = 
         force: release again even where nothing changed.
 
     Raises:
-        ReleaseError: if the solution fails a test, or a solution line or hidden test would reach students.
+        ReleaseError: if the solution fails a test, a wrong answer passes one, or a solution line or hidden test would
+            reach students.
     """
     name = master.stem
     out = (out or OUT / name).resolve()
     stamp = out / "stamp"
-    sources = [master, *sorted(HERE.glob("*.py")), *sorted(master.parent.glob("limits.toml"))]
+    sources = [master, *sorted(HERE.glob("*.py"))]
+    sources += [path for path in (master.parent / "limits.toml", master.parent / "wrong.py") if path.exists()]
     notebook = nbformat.read(master, as_version=4)
     needs_package = any(c.cell_type == "code" and NCBOOK in c.source for c in notebook.cells)
     if needs_package:
@@ -161,21 +222,11 @@ def release(master: Path, *, secret: str, address: str = "", out: Path | None = 
         return out
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    parts = questions(notebook)
-    prepared = out / "master" / master.name
-    prepared.parent.mkdir()
-    prepared.write_text(nbformat.writes(prepare(notebook, name, secret, address)))
-    assign(prepared, out)
-    for zipped in (out / "autograder").glob("*.zip"):
-        zipped.rename(out / f"{name}-gradescope.zip")
-    if found := leaks(prepared, out / "student"):
-        raise ReleaseError(f"{name}: these lines must not reach students:\n" + "\n".join(found))
-    if needs_package:
-        lay_package(name, out)
-    pack(out / "student", out / f"{name}-student.zip")
-    shutil.rmtree(prepared.parent)  # it holds the solutions and the seeds
-    about = {"assignment": name, "questions": parts, "limits": limits(master.parent)}
-    (out / "autograder" / "grading.json").write_text(json.dumps(about, indent=2) + "\n")
+    try:
+        _write(master, prepare(notebook, name, secret, address), out, needs_package)
+    except ReleaseError:
+        shutil.rmtree(out)  # nobody is to hand out half of it
+        raise
     stamp.write_text(fresh)
     return out
 
@@ -184,11 +235,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="assignments to release; all of them by default")
     parser.add_argument("--secret", type=Path, default=SECRET_FILE, help="file of the course's secret")
+    private = os.environ.get("COURSE_MASTERS") or HERE
+    parser.add_argument("--masters", type=Path, default=private, help="folder of your own masters, else COURSE_MASTERS")
     parser.add_argument("--address", default="", help="public repository that will hold the student files")
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--force", action="store_true", help="release again even where nothing changed")
     args = parser.parse_args()
-    known = masters()
+    known = masters(args.masters)
+    if not known:
+        parser.error(f"no master hwN-name/hwN.ipynb in {args.masters}")
     if unknown := [n for n in args.names if n not in known]:
         parser.error(f"no such assignment: {', '.join(unknown)} (there are {', '.join(known)})")
     try:

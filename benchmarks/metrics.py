@@ -3,6 +3,7 @@
     python benchmarks/metrics.py                   N = 50,000: d = 512, K = 10 and d = 2048, K = 1000
     python benchmarks/metrics.py --quick           a tenth of the samples
     python benchmarks/metrics.py --device cuda --samples 1281167 --feature-dim 2048 --num-classes 1000 --no-loop
+    python benchmarks/metrics.py --peer            beside a public package, five problems, medians of ratios
 
 The two forms to compare with are written here, in the way research code does it: one outer product a sample in a
 Python loop, and two passes with a d x d covariance and its pseudo-inverse. Both compute NC1 and nothing else, in
@@ -15,6 +16,7 @@ import argparse
 import ctypes
 import platform
 import resource
+import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -156,6 +158,71 @@ def compare(samples: int, feature_dim: int, num_classes: int, device: str, loop:
     return {"N": N, "d": d, "K": K, "device": device, "seconds": seconds, "nc1": values, "extra_gb": memory}
 
 
+PEER = "https://github.com/rhubarbwu/neural-collapse"
+PEER_COMMIT = "c05a0b80d6bc6e8e2e102f2180f1f33b2c9605fd"
+PROBLEMS = ((20_000, 512, 10), (20_000, 128, 10), (5_000, 2048, 100), (4_000, 1024, 1000), (6_000, 64, 2000))
+
+
+def peer_form(features: Tensor, labels: Tensor, weight: Tensor, batch: int = 1024) -> dict[str, float]:
+    """What the peer measures, as its own example does: one pass for means, one for the rest, float32."""
+    from neural_collapse import accumulate, measure
+
+    (K, d), parts = weight.shape, list(zip(features.split(batch), labels.split(batch)))
+    means = accumulate.MeanAccumulator(K, d)
+    for h, y in parts:
+        means.accumulate(h, y)
+    M, centre = means.compute()
+    covariance, norms = accumulate.CovarAccumulator(K, d, M=M), accumulate.VarNormAccumulator(K, d, M=M)
+    decisions = accumulate.DecAccumulator(K, d, M=M, W=weight)
+    for h, y in parts:
+        covariance.accumulate(h, y, M)
+        norms.accumulate(h, y, M)
+        decisions.accumulate(h, y, weight, M)
+    return {
+        "nc1": measure.covariance_ratio(covariance.compute(), M, centre),
+        "cdnv": measure.variability_cdnv(norms.compute()[0], M, tile_size=64),
+        "nc2_means": measure.simplex_etf_error(M, centre),
+        "nc3_product": measure.self_duality_error(weight, M, centre),
+        "nc4": measure.clf_ncc_agreement(decisions),
+    }
+
+
+def beside_the_peer(repeats: int) -> list[dict[str, Any]]:
+    """Time both on the same five problems, in turns, and print medians of ratios."""
+    results = []
+    for N, d, K in PROBLEMS:
+        features, labels = data(N, d, K, "cpu")
+        weight = torch.randn(K, d, generator=torch.Generator().manual_seed(1))
+        forms: dict[str, Callable[[], Any]] = {
+            "peer": lambda f=features, y=labels, w=weight: peer_form(f, y, w),
+            "in memory": lambda f=features, y=labels, w=weight: neural_collapse(f, y, w),
+            "stream": lambda f=features, y=labels, K=K: stream_form(f, y, K),
+            "read twice": lambda f=features: (read_once(f), read_once(f)),
+            "float64 product": lambda f=features: double_product(f),
+        }
+        forms["in memory"](), forms["peer"]()  # start the threads and load what is loaded on first use
+        seconds: dict[str, list[float]] = {name: [] for name in forms}
+        values: dict[str, Any] = {}
+        for _ in range(repeats):
+            for name, form in forms.items():
+                spent, values[name] = timed(form, "cpu", 1)
+                seconds[name].append(spent)
+        ratio = lambda a, b, s=seconds: statistics.median(x / y for x, y in zip(s[a], s[b]))
+        ratios = {
+            f"{a} / {b}": ratio(a, b)
+            for a, b in (("in memory", "peer"), ("stream", "peer"), ("in memory", "read twice"),
+                         ("in memory", "float64 product"), ("stream", "float64 product"))
+        }  # fmt: skip
+        ours = values["in memory"].as_dict()
+        apart = {name: abs(value / ours[name] - 1) for name, value in values["peer"].items() if ours[name]}
+        medians = {name: statistics.median(times) for name, times in seconds.items()}
+        print(f"\nN = {N:,}, d = {d}, K = {K}: " + ", ".join(f"{name} {t:.3f} s" for name, t in medians.items()))
+        print("  medians of ratios: " + ", ".join(f"{name} {value:.2f}" for name, value in ratios.items()))
+        print("  the peer's numbers differ by " + ", ".join(f"{name} {value:.0e}" for name, value in apart.items()))
+        results.append({"N": N, "d": d, "K": K, "seconds": medians, "ratios": ratios, "peer_differs_by": apart})
+    return results
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a tenth of the samples")
@@ -167,6 +234,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument("--out", type=Path, help="write what was seen as JSON")
     parser.add_argument("--cpu-time", action="store_true", help="count CPU seconds of one thread: for a busy machine")
+    parser.add_argument("--peer", action="store_true", help=f"compare with {PEER}, which must be importable")
+    parser.add_argument("--repeats", type=int, default=5, help="turns with the peer")
     given = parser.parse_args()
     if given.cpu_time:
         global CLOCK
@@ -176,18 +245,24 @@ def main() -> None:
     name = torch.cuda.get_device_name() if given.device == "cuda" else platform.processor() or platform.machine()
     clock = "CPU time" if given.cpu_time else "wall-clock time"
     print(f"torch {torch.__version__}, {given.threads} CPU threads, {name}, load average {load} at the start; {clock}")
-    if given.samples:
+    if given.peer:
+        results = beside_the_peer(given.repeats)
+        problems = []
+    elif given.samples:
         problems = [(given.samples, given.feature_dim, given.num_classes)]
     else:
         N = 5_000 if given.quick else 50_000
         problems = [(N, 512, 10), (N, 2048, 1000)]
-    results = [compare(*p, given.device, not given.no_loop, 3) for p in problems]
+    if not given.peer:
+        results = [compare(*p, given.device, not given.no_loop, 3) for p in problems]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"\npeak memory of the process: {peak:.2f} GB")
     if given.out:
         about = {"data": "random normal features, seed 0, made in this script"}
         origin = provenance("python benchmarks/metrics.py " + " ".join(sys.argv[1:]), given.device, **about)
         record = {"provenance": origin, "threads": given.threads, "load": load, "clock": clock, "problems": results}
+        if given.peer:
+            record["peer"] = {"address": PEER, "commit": PEER_COMMIT}
         write_record(given.out, record)
 
 

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from ncbook import checks
+from ncbook._lazy import optional
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,7 @@ class Enclosure:
 
 def flint() -> ModuleType:
     """Return python-flint, or raise ImportError that says how to install it."""
-    try:
-        import flint as module
-    except ImportError as error:
-        raise ImportError("exact arithmetic needs python-flint: pip install python-flint") from error
-    return module
+    return optional("flint")
 
 
 @contextmanager

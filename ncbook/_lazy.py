@@ -6,6 +6,27 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
+# Libraries that are installed under another name than they are imported by.
+INSTALLED_AS = {"PIL": "pillow", "flint": "python-flint", "sklearn": "scikit-learn"}
+
+
+def optional(name: str) -> Any:
+    """Return the module ``name``.
+
+    Raises:
+        ModuleNotFoundError: if a library that it needs is not installed, naming the command that brings it.
+    """
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        library = (error.name or "ncbook").partition(".")[0]
+        if library == "ncbook":  # a mistake of ours
+            raise
+        raise ModuleNotFoundError(
+            f"this needs {library}, which is not installed: pip install {INSTALLED_AS.get(library, library)}",
+            name=library,
+        ) from error
+
 
 def lazily(room: str, files: dict[str, tuple[str, ...]]) -> Callable[[str], Any]:
     """Return a module's ``__getattr__`` that imports ``room.file`` when one of its names is first asked for.
@@ -19,7 +40,7 @@ def lazily(room: str, files: dict[str, tuple[str, ...]]) -> Callable[[str], Any]
     def load(name: str) -> Any:
         if name not in home:
             raise AttributeError(f"module {room!r} has no attribute {name!r}")
-        module = importlib.import_module(f"{room}.{home[name]}")
+        module = optional(f"{room}.{home[name]}")
         return module if name == home[name] and not files[name] else getattr(module, name)
 
     return load

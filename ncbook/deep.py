@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from ncbook import checks
+from ncbook._shapes import ExactScale, enclosed
 from ncbook.etf import simplex_etf
 
 SHAPES = ("simplex ETF", "orthoplex", "circle")
@@ -251,6 +252,30 @@ def shape_vectors(name: str, num_classes: int) -> Tensor:
         return torch.cat([axes, -axes])
     angle = 2 * math.pi * torch.arange(K, dtype=torch.float64) / K
     return torch.stack([angle.cos(), angle.sin()], dim=1)
+
+
+def exact_best_scale(problem: DeepUFM, name: str, *, digits: int = 30) -> ExactScale:
+    """Return intervals that provably hold the best scale of a shape, and the objective there: ``scale`` and ``value``.
+
+    Args:
+        problem: linear layers with cross-entropy.
+        name: "simplex ETF", "orthoplex" or "circle", with the vectors of ``shape_vectors``.
+        digits: of the arithmetic, from 15 to 10 000. The intervals shrink with it.
+
+    Raises:
+        ValueError: for another problem, another name, or an orthoplex of an odd number of classes.
+        ArithmeticError: where no scale is proved to be better than zero.
+
+    Source: branch and bound in ball arithmetic (Johansson 2017), with the least penalty of chapter 13.
+    """
+    checks.instance("problem", problem, DeepUFM)
+    checks.option("name", name, *SHAPES)
+    K = problem.num_classes
+    if problem.relu or problem.loss != "cross-entropy":
+        raise ValueError(f"problem must have linear layers and cross-entropy, got {problem}")
+    if name == "orthoplex" and K % 2:
+        raise ValueError(f"name must not be an orthoplex for an odd number of classes, got {K}")
+    return enclosed(name, K, problem.samples_per_class, problem.layers, problem.decay, digits=digits)
 
 
 def jump(layers: int, samples_per_class: int, num_samples: int) -> tuple[float, float]:

@@ -110,10 +110,13 @@ def _export(args: argparse.Namespace) -> bytes:
 def similarity_command(args: argparse.Namespace) -> None:
     from assignments.grading import similarity
 
-    given = None
+    given = solution = None
     if args.assignment:
-        given = args.released / args.assignment / "student" / f"{args.assignment}.ipynb"
-    pairs = similarity.compare(args.submissions, given)
+        folder, name = args.released / args.assignment, f"{args.assignment}.ipynb"
+        given, solution = folder / "student" / name, folder / "autograder" / name
+        if not solution.exists():
+            sys.exit(f"No pairs: {solution} is not there; run `python -m assignments.release {args.assignment}` first")
+    pairs = similarity.compare(args.submissions, given, solution)
     similarity.write(pairs, args.out)
     shown = [p for p in pairs if p.share >= args.threshold]
     for pair in shown:
@@ -177,7 +180,9 @@ def main() -> None:
     about.add_argument("--out", type=Path, default=Path("class.html"))
     compare = commands.add_parser("similarity", help="pairs of submissions that look copied")
     compare.add_argument("submissions", type=Path)
-    compare.add_argument("--assignment", default="", help="do not count what this assignment gave to everyone")
+    compare.add_argument(
+        "--assignment", default="", help="leave out what it gave to everyone, and compare with its solution"
+    )
     compare.add_argument("--threshold", type=float, default=0.6, help="share of code in common worth a look")
     compare.add_argument("--out", type=Path, default=Path("pairs.csv"))
     attempt = commands.add_parser("try", help="grade a master's own solution and its untouched student notebook")

@@ -133,8 +133,7 @@ def separate(connection: int) -> None:
         _waitpid(inner, 0)
         _exit(0)
     seal.die_with_parent()
-    # A group of its own: from in here the one that started this has the number 0, and a signal to that one is a
-    # signal to the group.
+    # A group of its own: in here the one that started this has the number 0, and a signal to 0 goes to the whole group.
     os.setpgid(0, 0)
     seal.enter_test()
 

@@ -19,6 +19,7 @@ from assignments.grading.reading import Unreadable, read_bytes, read_cells
 from assignments.grading.roster import clean, collect
 
 TOKENS, WINDOW = 25, 1
+SOLUTION = "(the solution)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,12 +54,13 @@ def fingerprint(code: str, given: np.ndarray | None = None) -> CodeFingerprint:
     return CodeFingerprint("submission.py", TOKENS, WINDOW, boilerplate=given, language="python", fp=io.StringIO(code))
 
 
-def compare(folder: Path, given: Path | None = None) -> list[Pair]:
+def compare(folder: Path, given: Path | None = None, solution: Path | None = None) -> list[Pair]:
     """Return every pair of submissions in a folder, most alike first; what cannot be read is left out.
 
     Args:
         folder: as `grade` takes it.
         given: the notebook that students started from.
+        solution: the assignment's own solution, one more paper to compare with, called `SOLUTION`.
     """
     submissions, _ = collect(folder, None)
     common = np.array(sorted(fingerprint(code_of(given)).hashes)) if given else None
@@ -69,6 +71,8 @@ def compare(folder: Path, given: Path | None = None) -> list[Pair]:
             prints[submission.student] = fingerprint(code_of(submission.path), common)
         except (Unreadable, OSError):
             continue
+    if solution:
+        prints[SOLUTION] = fingerprint(code_of(solution), common)
     pairs = []
     for first, second in combinations(prints, 2):
         _, shares, _ = compare_files(prints[first], prints[second])

@@ -1,4 +1,4 @@
-"""Try an assignment on its own reference, its untouched notebook, and answers as students write them."""
+"""Try an assignment on its own reference and its untouched notebook, or any other."""
 
 from __future__ import annotations
 
@@ -61,16 +61,6 @@ class Trial:
         """Return the reference (``"autograder"``) or the untouched (``"student"``) notebook."""
         return nbformat.read(self.released / kind / f"{self.assignment.name}.ipynb", as_version=4)
 
-    def answered(self, question: str, code: str) -> nbformat.NotebookNode:
-        """Return the reference with ``code`` put after the answer to ``question``, just before its check."""
-        return self._answer(self.notebook(), question, code)
-
-    def _answer(self, notebook: nbformat.NotebookNode, question: str, code: str) -> nbformat.NotebookNode:
-        check = f'grader.check("{question}")'
-        where = next(i for i, c in enumerate(notebook.cells) if c.cell_type == "code" and c.source.strip() == check)
-        notebook.cells.insert(where, nbformat.v4.new_code_cell(code, id=f"trial-{question}"))
-        return notebook
-
     def grade_notebooks(self, notebooks: dict[str, nbformat.NotebookNode]) -> dict[str, Outcome]:
         """Grade notebooks by name, in parallel."""
         folder = self.folder / "tried"
@@ -104,24 +94,3 @@ class Trial:
     @property
     def untouched(self) -> Outcome:
         return self._given["untouched"]
-
-    def grade(self, wrong: dict[str, tuple[str, str, float]]) -> dict[str, Outcome]:
-        """Grade wrong answers, given as ``{name: (question, code, marks lost)}``."""
-        answered = {name: self.answered(question, code) for name, (question, code, _) in wrong.items()}
-        return self.grade_notebooks(answered)
-
-    def grade_packed(
-        self, wrong: dict[str, tuple[str, str, float]]
-    ) -> tuple[dict[int, dict[str, float]], dict[int, dict[str, float]]]:
-        """Grade wrong answers as `grade` takes them in few notebooks; return the marks lost and those that should be.
-
-        Questions are graded apart, so the i-th wrong answer to each question goes into the i-th notebook.
-        """
-        notebooks: dict[int, nbformat.NotebookNode] = {}
-        expected: dict[int, dict[str, float]] = {}
-        for name, (question, code, marks) in wrong.items():
-            i = next(i for i in range(len(wrong)) if question not in expected.get(i, {}))
-            notebooks[i] = self._answer(notebooks.get(i) or self.notebook(), question, f"# {name}\n{code}")
-            expected.setdefault(i, {})[question] = marks
-        outcomes = self.grade_notebooks({str(i): notebook for i, notebook in notebooks.items()})
-        return {int(i): outcome.lost for i, outcome in outcomes.items()}, expected

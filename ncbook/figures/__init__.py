@@ -11,11 +11,23 @@ from ncbook.figures.exploration import Exploration, explore
 from ncbook.figures.in_page import LiveExperiment, live
 
 if TYPE_CHECKING:
-    from ncbook.figures import free_features, landscape, measuring, memory, phenomenon, shallow, simplex, sphere, style
+    from ncbook.figures import (
+        codes,
+        free_features,
+        landscape,
+        measuring,
+        memory,
+        phenomenon,
+        shallow,
+        simplex,
+        sphere,
+        style,
+    )
 
 __all__ = [
     "Exploration",
     "LiveExperiment",
+    "codes",
     "explore",
     "free_features",
     "landscape",
@@ -29,5 +41,5 @@ __all__ = [
     "style",
 ]
 
-_TOPICS = ("free_features", "landscape", "measuring", "memory", "phenomenon", "shallow", "simplex", "sphere", "style")
+_TOPICS = tuple(name for name in __all__ if name.islower() and name not in ("explore", "live"))
 __getattr__ = lazily(__name__, {topic: () for topic in _TOPICS})

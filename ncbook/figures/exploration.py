@@ -176,7 +176,8 @@ def _encode(pictures: Sequence[Image], start: int) -> tuple[str, list[list[Any] 
         top += picture.height // 2
     palette = sheet.quantize(COLORS, Image.Quantize.MEDIANCUT)
     few = [_in_palette(picture, palette) for picture in pictures]
-    total, frames = 0, list[list[Any] | None]()
+    frames: list[list[Any] | None]
+    total = 0
     for scale, options in ((None, {"lossless": True}), (1.0, {"quality": 82}), (0.75, {"quality": 78})):
         if scale is None:
             first, frames = _uri(few[start], **options), [_patch(few[start], p, options) for p in few]

@@ -8,23 +8,47 @@
 from typing import TYPE_CHECKING
 
 from ncbook._lazy import lazily
+from ncbook.metrics.baselines import Baselines
 from ncbook.metrics.class_table import ClassTable
 from ncbook.metrics.in_memory import neural_collapse
 from ncbook.metrics.network import find_classifier, measure
 from ncbook.metrics.reports import NeuralCollapseReport
+from ncbook.metrics.unseen import (
+    UnseenReport,
+    few_shot_accuracy,
+    out_of_distribution_cosine,
+    unseen_collapse,
+    variability_collapse_index,
+)
 
 if TYPE_CHECKING:
+    from ncbook.metrics.callbacks import lightning_callback, trainer_callback
     from ncbook.metrics.saved_arrays import main
     from ncbook.metrics.stream import NeuralCollapse
 
 __all__ = [
+    "Baselines",
     "ClassTable",
     "NeuralCollapse",
     "NeuralCollapseReport",
+    "UnseenReport",
+    "few_shot_accuracy",
     "find_classifier",
+    "lightning_callback",
     "main",
     "measure",
     "neural_collapse",
+    "out_of_distribution_cosine",
+    "trainer_callback",
+    "unseen_collapse",
+    "variability_collapse_index",
 ]
 
-__getattr__ = lazily(__name__, {"saved_arrays": ("main",), "stream": ("NeuralCollapse",)})
+__getattr__ = lazily(
+    __name__,
+    {
+        "callbacks": ("lightning_callback", "trainer_callback"),
+        "saved_arrays": ("main",),
+        "stream": ("NeuralCollapse",),
+    },
+)

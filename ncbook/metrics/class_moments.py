@@ -240,13 +240,15 @@ def second_read(
     means, zeros = first.means, torch.zeros_like(first.counts)
     # 1 - ||mean direction||^2 keeps 11 digits until it is this small; only tighter classes need their residuals.
     tight = first.direction_scatters < 1e-5 * first.direction_counts
-    axes, turns = torch.nn.functional.normalize(read.direction_means, dim=1), torch.zeros_like(means)
+    any_tight = bool(tight.any())  # else two tables (K, d) are not needed
+    axes = torch.nn.functional.normalize(read.direction_means, dim=1) if any_tight else means
+    turns = torch.zeros_like(means if any_tight else means[:0])
     residual_sums = torch.zeros_like(means)
     scatters, whitened, directions, nearest, right, agreeing = (zeros.clone() for _ in range(6))
     nearest_to = nearest_mean(means)
     # A large T is read once for every block: larger blocks then.
     for rows, of, _ in blocks(features, labels, 1024 if len(T) > 100 else 32):
-        if bool(tight.any()):
+        if any_tight:
             mine = (tight[of] & rows.any(1)).nonzero()[:, 0]
             off = deviations(rows[mine], axes[of[mine]])
             add_by_class(turns, off, of[mine])
@@ -263,7 +265,8 @@ def second_read(
     # The residuals of a rounded mean do not sum to zero; their mean corrects it, and all that was summed about it.
     scatters -= row_squares(residual_sums) / first.counts
     whitened -= row_squares(residual_sums @ T.T) / first.counts
-    directions -= row_squares(turns) / first.direction_counts.clamp_min(1)
+    if any_tight:
+        directions -= row_squares(turns) / first.direction_counts.clamp_min(1)
     # One sample has no scatter: exactly zero, not round-off. Nor can a sum of squares be negative.
     several = first.counts > 1
     directions = torch.where(tight, directions.clamp_min(0), first.direction_scatters)

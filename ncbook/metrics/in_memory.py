@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
+from ncbook import checks
 from ncbook.metrics.arrays import feature_matrix, label_vector
+from ncbook.metrics.baselines import baselines
 from ncbook.metrics.choices import Averaging, Choices, select
 from ncbook.metrics.class_moments import Head, first_read, second_read, whitener
 from ncbook.metrics.reports import LeftOut, NeuralCollapseReport, classifier_arguments, report
@@ -24,6 +28,8 @@ def neural_collapse(
     classes: Sequence[int] | None = None,
     min_samples: int | None = None,
     ignore_index: int | None = -100,
+    shuffles: int = 0,
+    seed: int = 0,
 ) -> NeuralCollapseReport:
     """Measure neural collapse of features that are at hand: two reads, float64 throughout, nothing ``d x d``.
 
@@ -44,6 +50,9 @@ def neural_collapse(
             among all its outputs, so ``accuracy`` and ``nc4`` keep their meaning.
         min_samples: leave out classes with fewer samples than this; 1 leaves out those without any.
         ignore_index: samples with this label are left out, as by PyTorch's cross-entropy; ``None`` for no such label.
+        shuffles: how often to measure the same features with shuffled labels as well, for ``report.baselines``; each
+            takes as long as the measurement itself.
+        seed: of the shuffles.
 
     Returns:
         A `NeuralCollapseReport`; its docstring defines every field.
@@ -60,7 +69,24 @@ def neural_collapse(
     labels = label_vector("labels", labels, len(features)).to(features.device)
     chosen = select(labels, None if weight is None else len(weight), choices)
     head = None if weight is None else Head(weight, bias, chosen.classes)
-    first = first_read(features, chosen.labels, chosen.num_classes)
-    between_map = whitener(first.moments, between)
-    second = second_read(features, chosen.labels, first, between_map.matrix, within, head, correction)
-    return report(second, between_map, head, choices, LeftOut.of(chosen))
+    checks.integer("shuffles", shuffles, minimum=0)
+    found = read_twice(features, chosen.labels, chosen.num_classes, head, choices, LeftOut.of(chosen))
+    if not shuffles:
+        return found
+    rng, mine = torch.Generator().manual_seed(checks.integer("seed", seed, minimum=0)), chosen.labels >= 0
+    others = []
+    for _ in range(shuffles):
+        mixed = chosen.labels.clone()
+        mixed[mine] = mixed[mine][torch.randperm(int(mine.sum()), generator=rng).to(mixed.device)]
+        others.append(read_twice(features, mixed, chosen.num_classes, None, choices, LeftOut.of(chosen)))
+    return dataclasses.replace(found, baselines=baselines(found, others))
+
+
+def read_twice(
+    features: Tensor, labels: Tensor, num_classes: int, head: Head | None, choices: Choices, left_out: LeftOut
+) -> NeuralCollapseReport:
+    """Report on checked features (N, d) and labels (N,) in -1 … K - 1, where -1 is left out."""
+    first = first_read(features, labels, num_classes)
+    between_map = whitener(first.moments, choices.between)
+    second = second_read(features, labels, first, between_map.matrix, choices.within, head, choices.correction)
+    return report(second, between_map, head, choices, left_out)

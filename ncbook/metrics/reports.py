@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ncbook import checks
 from ncbook.metrics.arrays import as_tensor
+from ncbook.metrics.baselines import Baselines
 from ncbook.metrics.choices import Averaging, Choices, Selection
 from ncbook.metrics.class_moments import Head, SecondRead, Whitener, row_squares
 from ncbook.metrics.class_table import ClassTable, class_table
@@ -87,7 +88,9 @@ class NeuralCollapseReport:
         classes: the numbers of the measured classes, ``None`` where all were measured.
         classes_left_out: classes of the head that were not measured.
         samples_left_out: samples that were not measured: ignored, or of a class left out.
-        per_class: a `ClassTable`, what the averages above average away. It is not part of `as_dict`.
+        per_class: a `ClassTable`, what the averages above average away. Not part of `as_dict`.
+        baselines: `Baselines`, what shuffled labels and noise score; where ``shuffles`` asked for it. Not part of
+            `as_dict`.
     """
 
     nc1: float
@@ -128,6 +131,7 @@ class NeuralCollapseReport:
     classes_left_out: int = 0
     samples_left_out: int = 0
     per_class: ClassTable | None = dataclasses.field(default=None, compare=False, repr=False)
+    baselines: Baselines | None = dataclasses.field(default=None, compare=False, repr=False)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -153,10 +157,16 @@ class NeuralCollapseReport:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as a plain dictionary, in order."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "per_class"}
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.compare}
+
+    def as_scalars(self, prefix: str = "") -> dict[str, float]:
+        """Return the measured numbers by name, for any logger: what is ``None`` or no number is left out."""
+        fields = self.as_dict() | ({} if self.baselines is None else self.baselines.as_dict())
+        checks.instance("prefix", prefix, str)
+        return {prefix + name: float(v) for name, v in fields.items() if isinstance(v, (int, float))}
 
     def __str__(self) -> str:
-        """Return a table, one line a field, four significant digits; then what was left out, and warnings, if any."""
+        """Return a table, one line a field, four significant digits; then baselines and warnings, if any."""
         lines = []
         for name, value in self.as_dict().items():
             if name in OCCASIONAL and not value:
@@ -165,8 +175,24 @@ class NeuralCollapseReport:
                 value = ", ".join(map(str, value[:8])) + (f", … ({len(value)})" if len(value) > 8 else "")
             shown = "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
             lines.append(f"{name:<22} {shown}")
+        lines += [] if self.baselines is None else [str(self.baselines)]
         lines += [f"warning: {text}" for text in self.warnings]
         return "\n".join(lines)
+
+
+def plotted(reports: Any, ax: Any) -> Any:
+    """Return what torchmetrics plots of a report, or of a sequence of them: the measures that vanish at collapse."""
+    several = isinstance(reports, (list, tuple))
+    for one in reports if several else (reports,):
+        checks.instance("val", one, NeuralCollapseReport)
+    if ax is not None and not hasattr(ax, "plot"):
+        raise ValueError(f"ax must be Matplotlib axes or None, got {type(ax).__name__}")
+    names = ("nc1", "cdnv", "directional_nc1", "nc2_means", "nc2_weight", "nc3")
+    numbers = [
+        {name: torch.tensor(value) for name in names if (value := getattr(one, name)) is not None}
+        for one in (reports if several else (reports,))
+    ]
+    return numbers if several else numbers[0]
 
 
 def classifier_arguments(
@@ -259,7 +285,7 @@ def report(
 
 def _variability(
     read: SecondRead, between_map: Whitener, choices: Choices
-) -> tuple[dict[str, float], tuple[Tensor, Tensor]]:
+) -> tuple[dict[str, Any], tuple[Tensor, Tensor]]:
     """NC1 in its four forms; and each class's largest CDNV, and with whom."""
     moments, within, correction = read.moments, choices.within, choices.correction
     counts, degrees = moments.counts, moments.degrees(correction)

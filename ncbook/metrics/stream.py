@@ -31,7 +31,7 @@ from ncbook.metrics.class_moments import (
     sums_by_class,
     whitener,
 )
-from ncbook.metrics.reports import LeftOut, NeuralCollapseReport, classifier_arguments, report
+from ncbook.metrics.reports import LeftOut, NeuralCollapseReport, classifier_arguments, plotted, report
 from ncbook.metrics.stream_state import Parts, add_gram, fold_directions, merge
 from ncbook.metrics.unit_rows import unit_rows
 
@@ -306,6 +306,20 @@ class NeuralCollapse(Metric):
         parts.counts[present] += samples
         scales = self._row_scales()
         add_gram(parts.scatter, rows if scales is None else rows.mul_(scales.to(rows.device)[labels][:, None]))
+
+    def plot(self, val: Any = None, ax: Any = None) -> Any:
+        """Plot the measures that vanish at collapse, on a logarithmic axis; return the figure and its axes.
+
+        Args:
+            val: the report to plot, or a sequence of them, one a step; by default what `compute` returns now.
+            ax: Matplotlib axes to draw in; new ones by default.
+
+        Raises:
+            ValueError: for something else than reports, or axes.
+        """
+        figure, axes = self._plot(plotted(self.compute() if val is None else val, ax), ax)
+        axes.set_yscale("log")  # type: ignore[union-attr]
+        return figure, axes
 
     def _apply(self, fn: Callable, *args: Any, **kwargs: Any) -> Any:
         """Follow the model to other devices, except to MPS, which has no float64: the state then stays where it is."""

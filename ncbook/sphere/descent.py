@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor
@@ -36,11 +37,14 @@ def descend(problem: SphericalUFM, start: Point, *, steps: int, step_size: float
     """
     from pymanopt.optimizers import SteepestDescent
 
-    from ncbook.sphere.pymanopt_bridge import ConstantStep, as_pymanopt, columns, rows
+    from ncbook.sphere.pymanopt_bridge import as_pymanopt, columns, rows
 
     point = prepare(problem, *checks.sequence("start", start, 2))
+    checks.number("step_size", step_size, positive=True)
+    # A line search that never searches; the 1 keeps the optimiser from taking a small step for the end.
+    constant = lambda objective, manifold, x, d, f0, df0: (1.0, manifold.retraction(x, step_size * d))
     descent = SteepestDescent(
-        line_searcher=ConstantStep(checks.number("step_size", step_size, positive=True)),
+        line_searcher=SimpleNamespace(search=constant),
         max_iterations=checks.integer("steps", steps) + 1,  # one more, so that the last step's end is logged too
         min_gradient_norm=0.0,
         min_step_size=0.0,

@@ -1,4 +1,4 @@
-"""The normalised problem in the form that pymanopt's optimisers take, and a line search that never searches."""
+"""The normalised problem in the form that pymanopt's optimisers take."""
 
 from __future__ import annotations
 
@@ -13,17 +13,6 @@ from torch import Tensor
 
 from ncbook.sphere import formulas
 from ncbook.sphere.formulas import Point
-
-
-class ConstantStep:
-    """A pymanopt line searcher that takes ``step`` times the descent direction, every time."""
-
-    def __init__(self, step: float) -> None:
-        self.step = step
-
-    def search(self, objective: Any, manifold: Any, x: Any, d: Any, f0: float, df0: float) -> tuple[float, Any]:
-        """Return a positive number, so that no optimiser takes a small step for the end, and the new point."""
-        return 1.0, manifold.retraction(x, self.step * d)
 
 
 def as_pymanopt(problem: Any) -> pymanopt.Problem:

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ncbook import checks
 from ncbook.ufm.formulas import Point, flat, objective, residual, split
-from ncbook.ufm.model import UFM
-from ncbook.ufm.points import decaying, prepare
+from ncbook.ufm.model import UFM, need_decay
+from ncbook.ufm.points import prepare
 
 _SEARCH_LIMIT = 400
 
@@ -62,7 +62,7 @@ def critical_points(
 
     Source: Levenberg (1944) and Marquardt (1963) applied to the gradient.
     """
-    decaying(problem)
+    need_decay(checks.instance("problem", problem, UFM))
     checks.integer("max_iterations", max_iterations)
     checks.integer("seed", seed, minimum=0)
     checks.number("scale", scale, positive=True)

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from ncbook import checks
 from ncbook._intervals import round_down, round_up
+from ncbook._landscape import off_class, with_labels
 from ncbook.ufm.enclosures import exact_certificate
 from ncbook.ufm.formulas import objective
 from ncbook.ufm.model import UFM
-from ncbook.ufm.multipliers import best_bias, off_class, with_labels
+from ncbook.ufm.multipliers import best_bias
 from ncbook.ufm.points import prepare
 
 _U = 2.0**-53  # unit round-off of float64: the relative error of one rounded operation
@@ -62,8 +63,8 @@ def certificate(
         Certificate: ``lower_bound`` is valid at every point and tight at every global minimum with ``d >= K - 1``.
 
     Raises:
-        ValueError: for a problem that is not a ``UFM``, a zero decay, a point of the wrong shape (an unbalanced data
-            set has no ``UFM``), a non-finite entry, or a tolerance that is not a positive number.
+        ValueError: for a problem that is not a ``UFM``, a zero decay, a point of the wrong shape, a non-finite entry,
+            or a tolerance that is not a positive number.
 
     Source: Zhu et al. (2021) for critical points (dual of the nuclear-norm problem); derived in chapter 4.
     """
@@ -144,9 +145,9 @@ def _bias_price(problem: UFM, off: Tensor, labels: Tensor) -> float:
         # fsum is correctly rounded: what leaves class k minus what arrives in it, without cancellation.
         imbalance.append(math.fsum((off[~inside, k]).tolist() + (-off[inside]).flatten().tolist()) / N)
     l1 = math.fsum(abs(y) for y in imbalance) * (1 + 8 * _U)
-    # Where the objective is <= log K: ||H W'||_* <= log K / sqrt(lambda_W lambda_H), and in each class some sample
-    # has a loss <= K log K, so that b_j - b_k <= K log K + sqrt(2) log K / sqrt(lambda_W lambda_H) for all j, k.
-    spread = math.log(K) * (K + math.sqrt(2) / problem.joint_decay) * (1 + 8 * _U)
+    # Where the objective is <= log K: ||H W'||_* <= log K / sqrt(lambda_W lambda_H), and in class k some sample has a
+    # loss <= N/n_k log K, so that b_j - b_k <= N/n_k log K + sqrt(2) log K / sqrt(lambda_W lambda_H) for all j, k.
+    spread = math.log(K) * (N / min(problem.class_sizes) + math.sqrt(2) / problem.joint_decay) * (1 + 8 * _U)
     price = l1 / 2 * spread
     if problem.bias_decay > 0:
         square = math.fsum(y * y for y in imbalance) * (1 + 16 * _U)

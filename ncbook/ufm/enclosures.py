@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from ncbook._intervals import Enclosure, enclose, flint, is_positive_definite, precision, rational
+from ncbook._landscape import off_class, with_labels
 from ncbook.ufm.model import UFM
-from ncbook.ufm.multipliers import best_bias, off_class, with_labels
+from ncbook.ufm.multipliers import best_bias
 from ncbook.ufm.points import Point, prepare
 
 
@@ -77,12 +78,12 @@ def _balance(problem: UFM, off: list[list[Any]]) -> None:
 
     Raising the answer ``j`` of a sample of class ``k`` moves its amount from the balance of ``k`` to that of ``j``.
     """
-    n = problem.samples_per_class
+    first = [problem.labels.tolist().index(k) for k in range(problem.num_classes)]
     left = [-x for x in _imbalance(problem, off)]
     while any(left):
         giver, taker = left.index(min(left)), left.index(max(left))
         amount = min(-left[giver], left[taker])
-        off[giver * n][taker] += amount
+        off[first[giver]][taker] += amount
         left[giver] += amount
         left[taker] -= amount
 

@@ -47,15 +47,15 @@ def gap_budget(problem: UFM, W: Tensor, H: Tensor, b: Tensor, *, nonnegative: bo
         nonnegative: take the bound for features ``H >= 0``, which has one more link.
 
     Raises:
-        ValueError: for a wrong shape or a non-finite entry, for a zero decay, or if ``nonnegative`` and ``H`` has a
-            negative entry.
+        ValueError: for a wrong shape or a non-finite entry, for a zero decay or unequal classes, or if
+            ``nonnegative`` and ``H`` has a negative entry.
 
     Source: chapter 3, the proofs of its two theorems.
     """
     W, H, b = prepare(problem, W, H, b)
     if checks.flag("nonnegative", nonnegative) and bool((H < 0).any()):
         raise ValueError(f"H must be >= 0 with nonnegative=True, got a smallest entry of {float(H.min()):.3g}")
-    K, n = problem.num_classes, problem.samples_per_class
+    K, n = problem.num_classes, problem.class_sizes[0]
     f_star, _, price = best_margin(K, problem.q, nonnegative=nonnegative)
     margins = mean_margins(problem, W, H, b)
     fit, average = cross_entropy(H @ W.T + b, problem.labels), margins.mean()

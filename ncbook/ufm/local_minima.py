@@ -25,8 +25,9 @@ from torch import Tensor
 
 from ncbook import checks
 from ncbook._intervals import Enclosure, enclose, flint, is_positive_definite, precision, round_down, round_up
+from ncbook.ufm.formulas import Point
 from ncbook.ufm.model import UFM
-from ncbook.ufm.points import Point, pack, prepare
+from ncbook.ufm.points import pack, prepare
 
 _LIMIT = 400
 _NEAR = 1e-3  # how far from the point, for its size, the minimum may lie that is called its own

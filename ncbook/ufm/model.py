@@ -4,14 +4,16 @@ The last layer of a network with its features set free: minimise over ``W (K, d)
 
     f = mean cross-entropy of (H W' + b)  +  weight_decay/2 ||W||^2  +  feature_decay/2 ||H||^2  +  bias_decay/2 ||b||^2
 
-with ``N = K n`` balanced samples, ordered by class. Source: Zhu et al. (2021) for the model; the closed forms are
-derived and proved in chapter 3, and certified point by point in chapter 4.
+with ``N`` samples ordered by class, ``n`` of each or as many as each class has. Source: Zhu et al. (2021) for the
+model; the closed forms, for equal classes, are proved in chapter 3 and certified point by point in chapter 4.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,11 +52,11 @@ class Solution(_At):
 
 @dataclass(frozen=True)
 class UFM:
-    """One unconstrained-feature problem with balanced classes, in float64.
+    """One unconstrained-feature problem, in float64.
 
     Args:
         num_classes: K >= 2.
-        samples_per_class: n >= 1.
+        samples_per_class: n >= 1, or one such number a class (equal ones become the one n).
         feature_dim: d >= 1. Any may be posed and solved; ``optimum`` needs d >= K - 1.
         weight_decay: lambda_W >= 0 on the classifier, in the convention ``lambda/2 ||W||^2``.
         feature_decay: lambda_H >= 0 on the features.
@@ -67,7 +69,7 @@ class UFM:
     """
 
     num_classes: int
-    samples_per_class: int
+    samples_per_class: int | Sequence[int]
     feature_dim: int
     weight_decay: float
     feature_decay: float
@@ -75,21 +77,33 @@ class UFM:
 
     def __post_init__(self) -> None:
         checks.integer("num_classes", self.num_classes, minimum=2)
-        checks.integer("samples_per_class", self.samples_per_class)
+        sizes: Any = self.samples_per_class
+        if isinstance(sizes, Iterable) and not isinstance(sizes, str):
+            sizes = checks.sequence("samples_per_class", sizes, self.num_classes)
+            sizes = tuple(checks.integer("samples_per_class", n) for n in sizes)
+            sizes = sizes if len(set(sizes)) > 1 else sizes[0]
+        else:
+            sizes = checks.integer("samples_per_class", sizes)
+        object.__setattr__(self, "samples_per_class", sizes)
         checks.integer("feature_dim", self.feature_dim)
-        checks.number("weight_decay", self.weight_decay)
-        checks.number("feature_decay", self.feature_decay)
-        checks.number("bias_decay", self.bias_decay)
+        for name in ("weight_decay", "feature_decay", "bias_decay"):
+            checks.number(name, getattr(self, name))
+
+    @property
+    def class_sizes(self) -> tuple[int, ...]:
+        """The number of samples of each class."""
+        n = self.samples_per_class
+        return (n,) * self.num_classes if isinstance(n, int) else tuple(n)
 
     @property
     def num_samples(self) -> int:
-        """N = K n."""
-        return self.num_classes * self.samples_per_class
+        """N, the sum of ``class_sizes``."""
+        return sum(self.class_sizes)
 
     @property
     def labels(self) -> Tensor:
-        """Labels (N,) int64, ordered by class: n zeros, n ones, …"""
-        return torch.arange(self.num_classes).repeat_interleave(self.samples_per_class)
+        """Labels (N,) int64, ordered by class: zeros, ones, …"""
+        return torch.arange(self.num_classes).repeat_interleave(torch.tensor(self.class_sizes))
 
     @property
     def collapses(self) -> bool:
@@ -107,8 +121,11 @@ class UFM:
     @property
     def q(self) -> float:
         """``sqrt(n lambda_W lambda_H)``: the decays' price for one unit of margin is ``(K - 1) q``."""
+        n = self.samples_per_class
+        if not isinstance(n, int):
+            raise ValueError(f"samples_per_class must be equal: for cross-entropy no closed form is proved with {n}")
         # From the left: at the threshold itself, rounding must not let the zero solution pass for a frame.
-        return math.sqrt(self.samples_per_class) * math.sqrt(self.weight_decay) * math.sqrt(self.feature_decay)
+        return math.sqrt(n) * math.sqrt(self.weight_decay) * math.sqrt(self.feature_decay)
 
     def check_point(self, W: Tensor, H: Tensor, b: Tensor) -> None:
         """Raise ``ValueError`` unless ``W (K, d)``, ``H (N, d)``, ``b (K,)`` are finite and of this problem's shape."""
@@ -158,11 +175,11 @@ class UFM:
             nonnegative: the bound for features ``H >= 0``.
 
         Raises:
-            ValueError: if a decay is zero: the infimum is then 0, or not known in closed form.
+            ValueError: for a zero decay, where the infimum is not attained, or unequal classes, where none is proved.
 
         Source: chapter 3.
         """
-        self._need_decay("lower_bound")
+        need_decay(self, "lower_bound")
         return best_margin(self.num_classes, self.q, nonnegative=nonnegative).value
 
     def optimum(self, *, nonnegative: bool = False, generator: torch.Generator | None = None) -> Optimum:
@@ -184,13 +201,14 @@ class UFM:
                 with ``nonnegative``, placed on randomly chosen axes.
 
         Raises:
-            ValueError: if a decay is zero (the infimum 0 is then not attained), or where the frame does not fit:
+            ValueError: if a decay is zero (the infimum 0 is then not attained), for unequal classes (no closed form is
+                proved; ``solve`` and ``certificate`` find and prove the minimum), or where the frame does not fit:
                 ``feature_dim < num_classes - 1``, or ``< num_classes`` with ``nonnegative``.
 
         Source: derived and proved in chapter 3 (Zhu et al. 2021 show the ETF; the value is worked out there).
         """
         K, d = self.num_classes, self.feature_dim
-        self._need_decay("optimum")
+        need_decay(self, "optimum")
         checks.flag("nonnegative", nonnegative)
         least, name = (K, "an orthogonal frame") if nonnegative else (K - 1, "a simplex ETF")
         if d < least:
@@ -207,7 +225,7 @@ class UFM:
         else:
             W = means = simplex_etf(K, d, generator=generator)
             length = math.sqrt((K - 1) / K * best.margin)
-        n = self.samples_per_class
+        n = self.class_sizes[0]
         # (n lambda_H / lambda_W)^(1/4), each root apart so that no ratio of extreme decays overflows.
         stretch = (math.sqrt(n) * math.sqrt(self.feature_decay)) ** 0.5 / self.weight_decay**0.25
         W = length * stretch * W
@@ -250,7 +268,7 @@ class UFM:
 
         Source: scipy's L-BFGS-B (Byrd, Lu, Nocedal and Zhu 1995), in float64.
         """
-        self._need_decay("solve")
+        need_decay(self, "solve")
         checks.integer("max_iterations", max_iterations)
         checks.flag("nonnegative", nonnegative)
         checks.integer("seed", seed, minimum=0)
@@ -302,10 +320,12 @@ class UFM:
         norm = float(np.linalg.norm(_projected(slope, x, low)))
         return Solution(point, float(result.fun), tuple(history), norm)
 
-    def _need_decay(self, caller: str) -> None:
-        for name in ("weight_decay", "feature_decay"):
-            if getattr(self, name) == 0:
-                raise ValueError(f"{name} must be > 0 for {caller}: without it the minimum is not attained, got 0")
+
+def need_decay(problem: UFM, caller: str = "this") -> None:
+    """Raise ``ValueError`` unless ``weight_decay`` and ``feature_decay`` are positive."""
+    for name in ("weight_decay", "feature_decay"):
+        if getattr(problem, name) == 0:
+            raise ValueError(f"{name} must be > 0 for {caller}: without it the minimum is not attained, got 0")
 
 
 def _projected(gradient: np.ndarray, x: np.ndarray, low: np.ndarray) -> np.ndarray:

@@ -11,20 +11,18 @@ import math
 import torch
 from torch import Tensor
 
-from ncbook._landscape import off_class, with_labels
+from ncbook._landscape import off_class
 from ncbook.ufm.model import UFM
-
-__all__ = ["best_bias", "off_class", "with_labels"]
 
 
 def best_bias(problem: UFM, logits: Tensor, start: Tensor) -> Tensor:
     """Return the best bias for fixed ``H W'``, by damped Newton; if that fails the bound is loose but still a bound."""
-    n, labels = problem.samples_per_class, problem.labels
+    labels = problem.labels
     b = start - start.mean() if problem.bias_decay == 0 else start
     best, best_norm = b, math.inf
     for _ in range(60):
         off = off_class(logits + b, labels)
-        leaving = off.view(problem.num_classes, n, -1).sum(dim=(1, 2))
+        leaving = torch.zeros_like(b).index_add(0, labels, off.sum(dim=1))
         gradient = (off.sum(dim=0) - leaving) / problem.num_samples + problem.bias_decay * b
         norm = float(gradient.abs().sum())
         if not norm < 0.5 * best_norm and norm < 1e-15:

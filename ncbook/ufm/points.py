@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ncbook import checks
 from ncbook.ufm.formulas import Point, flat, split
-from ncbook.ufm.model import UFM
+from ncbook.ufm.model import UFM, need_decay
 
 
 def prepare(problem: UFM, W: Tensor, H: Tensor, b: Tensor) -> Point:
@@ -18,16 +18,9 @@ def prepare(problem: UFM, W: Tensor, H: Tensor, b: Tensor) -> Point:
         ValueError: if ``problem`` is not a ``UFM`` with positive ``weight_decay`` and ``feature_decay``, or the point
             has a wrong shape or a non-finite entry.
     """
-    decaying(problem).check_point(W, H, b)
+    need_decay(checks.instance("problem", problem, UFM))
+    problem.check_point(W, H, b)
     return Point(*(t.detach().cpu().double() for t in (W, H, b)))
-
-
-def decaying(problem: UFM) -> UFM:
-    """Return the problem, after checking that it is one with positive ``weight_decay`` and ``feature_decay``."""
-    checks.instance("problem", problem, UFM)
-    for name in ("weight_decay", "feature_decay"):
-        checks.number(f"problem.{name}", getattr(problem, name), positive=True)
-    return problem
 
 
 def pack(point: Point) -> np.ndarray:

@@ -45,7 +45,7 @@ def inequality_chain(problem: UFM, W: Tensor, H: Tensor, b: Tensor) -> Chain:
         Chain: from the objective at the point down to the global minimum over ``feature_dim >= K - 1``.
 
     Raises:
-        ValueError: as ``certificate`` does.
+        ValueError: as ``certificate`` does, or for unequal classes, of which this proof does not speak.
 
     Source: chapter 4, equations of the proof.
     """

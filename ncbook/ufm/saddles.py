@@ -16,8 +16,7 @@ from torch import Tensor
 
 from ncbook import checks
 from ncbook.ufm.formulas import Point, gradient
-from ncbook.ufm.model import UFM
-from ncbook.ufm.points import decaying
+from ncbook.ufm.model import UFM, need_decay
 
 
 def superclass_saddle(problem: UFM, groups: Iterable[Iterable[int]], *, seed: int = 0) -> Point:
@@ -28,7 +27,7 @@ def superclass_saddle(problem: UFM, groups: Iterable[Iterable[int]], *, seed: in
     origin. With ``feature_dim >= K - 1`` it is a strict saddle.
 
     Args:
-        problem: the model, with positive decays on ``W`` and ``H``, below the threshold (``problem.collapses``).
+        problem: the model, with equal classes and positive decays below the threshold (``problem.collapses``).
         groups: a partition of ``0 … K - 1``, for instance ``[[0, 1], [2, 3]]``; at least one group has two classes.
         seed: of the rotation the solver happens to land in.
 
@@ -42,7 +41,7 @@ def superclass_saddle(problem: UFM, groups: Iterable[Iterable[int]], *, seed: in
 
     Source: symmetric criticality (chapter 5).
     """
-    decaying(problem)
+    need_decay(checks.instance("problem", problem, UFM))
     checks.integer("seed", seed, minimum=0)
     parts = _partition(problem.num_classes, groups)
     if not problem.collapses:
@@ -87,7 +86,7 @@ class _Reduced:
         # Scaled so that all penalties curve alike: by the group sizes, and with W and H balanced.
         c = (self.problem.feature_decay / self.problem.weight_decay) ** 0.25
         scale = self.sizes.sqrt()[:, None]
-        T = T.view(m, r) / (c * math.sqrt(self.problem.samples_per_class) * scale)
+        T = T.view(m, r) / (c * math.sqrt(self.problem.class_sizes[0]) * scale)
         return Point(c * R.view(m, r) / scale, T, beta / scale[:, 0])
 
     def objective(self, x: Tensor) -> Tensor:
@@ -95,7 +94,7 @@ class _Reduced:
         R, T, beta = self.split(x)
         logits = T @ R.T + beta
         fit = (s / p.num_classes * (torch.logsumexp(logits + s.log(), dim=1) - torch.diagonal(logits))).sum()
-        decay = p.weight_decay * R.square().sum(1) + p.samples_per_class * p.feature_decay * T.square().sum(1)
+        decay = p.weight_decay * R.square().sum(1) + p.class_sizes[0] * p.feature_decay * T.square().sum(1)
         return fit + (s * (decay + p.bias_decay * beta.square())).sum() / 2
 
     def solve(self, seed: int) -> Point:

@@ -27,7 +27,7 @@ def layer_problem(
 
     Args:
         features: last-layer inputs (N, d), any order, finite.
-        labels: (N,) integers; each of the K classes equally often.
+        labels: (N,) integers; each of the K classes at least once.
         weight: (K, d). bias: (K,), zero by default.
         weight_decay: lambda_W > 0 in the convention ``lambda/2 ||W||^2`` beside the mean cross-entropy.
         feature_decay: lambda_H > 0, or None for the balanced value.
@@ -37,7 +37,7 @@ def layer_problem(
         ``problem, (W, H, b)`` in float64 on the CPU, samples sorted by class.
 
     Raises:
-        ValueError: for a wrong shape, a non-finite entry, a label out of range, classes of unequal size, a decay that
+        ValueError: for a wrong shape, a non-finite entry, a label out of range, a class without samples, a decay that
             is not positive, or an all-zero weight or feature matrix when ``feature_decay`` is to be inferred.
 
     Source: balance, ``lambda_W W'W = lambda_H H'H`` at critical points (chapter 4).
@@ -51,9 +51,9 @@ def layer_problem(
         if bias is None
         else checks.tensor("bias", bias, "K", K=K).detach().cpu().double()
     )
-    counts = torch.bincount(y, minlength=K)
-    if bool((counts != counts[0]).any()):
-        raise ValueError(f"labels must hold each of the {K} classes equally often, got counts {counts.tolist()}")
+    counts = torch.bincount(y, minlength=K).tolist()
+    if min(counts) == 0:
+        raise ValueError(f"labels must hold each of the {K} classes, got counts {counts}")
     decay = checks.number("weight_decay", weight_decay, positive=True)
     if feature_decay is None:
         size_W, size_H = float(W.square().sum()), float(H.square().sum())
@@ -61,5 +61,5 @@ def layer_problem(
             raise ValueError("feature_decay must be given where weight or features are all zero: balance is undefined")
         feature_decay = decay * size_W / size_H
     checks.number("feature_decay", feature_decay, positive=True)
-    problem = UFM(K, int(counts[0]), d, decay, feature_decay, bias_decay)
+    problem = UFM(K, counts, d, decay, feature_decay, bias_decay)
     return problem, Point(W, H[torch.argsort(y, stable=True)], b)

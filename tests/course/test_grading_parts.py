@@ -207,6 +207,12 @@ def test_renamed_copy_is_found_and_given_code_is_not_counted(tmp_path: Path) -> 
     pairs = similarity.compare(folder, tmp_path / "given.ipynb")
     assert (pairs[0].first, pairs[0].second) == ("ada", "ben") and pairs[0].share > 0.9
     assert len(pairs) == 3 and all(p.share < 0.4 for p in pairs[1:])
+    write_code(tmp_path / "solution.ipynb", given_code, OTHER.replace("row", "line"))
+    first, *_ = sorted(
+        similarity.compare(folder, tmp_path / "given.ipynb", tmp_path / "solution.ipynb"),
+        key=lambda p: (p.second != similarity.SOLUTION, -p.share),
+    )
+    assert (first.first, first.second) == ("eve", similarity.SOLUTION) and first.share > 0.9
     similarity.write(pairs, tmp_path / "pairs.csv")
     assert (tmp_path / "pairs.csv").read_text(encoding="utf-8-sig").splitlines()[1].startswith("ada,ben,")
 

@@ -16,8 +16,9 @@ HUGE = 10**30
 NAN, INF = float("nan"), float("inf")
 # What functions return: readers are not asked to build one.
 RETURNED = {
-    "data.DataUnavailable", "deep.DeepSolution", "deep.ShapeOptimum", "memory.LayerBytes", "memory.MemoryLedger",
-    "metrics.ClassTable", "metrics.NeuralCollapseReport",
+    "codes.Code", "data.DataUnavailable", "deep.DeepSolution", "deep.ShapeOptimum", "memory.LayerBytes",
+    "memory.MemoryLedger", "metrics.Baselines", "metrics.ClassTable", "metrics.NeuralCollapseReport",
+    "metrics.UnseenReport",
     "shallow.Collapse", "shallow.Flow", "shallow.Limit", "shallow.Separability", "shallow.Violations",
     "sphere.Census", "sphere.Certificate", "sphere.Descent", "sphere.Escape", "sphere.Optimum", "sphere.Point",
     "sphere.Solution", "training.CheckpointError", "training.History",
@@ -26,16 +27,29 @@ RETURNED = {
     "ufm.BestMargin", "ufm.Certificate", "ufm.Chain", "ufm.Descent", "ufm.Escape", "ufm.GapBudget", "ufm.Optimum",
     "ufm.Point", "ufm.Solution",
 }  # fmt: skip
-# A command speaks to a shell and is tested with what a shell can say; ``forward`` hands all it gets to ``update``.
-ELSEWHERE = {"metrics.main", "experiments.main", "metrics.NeuralCollapse.forward"}
+# A command speaks to a shell and is tested with what a shell can say; ``forward`` hands all it gets to ``update``;
+# a callback needs a library that may not be there.
+ELSEWHERE = {
+    "metrics.main", "experiments.main", "metrics.NeuralCollapse.forward", "metrics.lightning_callback",
+    "metrics.trainer_callback",
+}  # fmt: skip
 # Arguments that a zero, a minus sign, any text or any shape suits, whatever the function or in the one named.
 ZERO = {"seed", "bias_decay", "epochs", "momentum", "noise", "weight_decay", "feature_decay", "sample", "fraction",
         "tolerance", "index", "max_iterations", "iterations", "steps", "test_samples", "correction",
-        "singular_value", "keep_bytes", "done", "ufm.UFM.random_point.scale", "ufm.UFM.solve.scale",
+        "singular_value", "keep_bytes", "shuffles", "done", "ufm.UFM.random_point.scale", "ufm.UFM.solve.scale",
         "deep.DeepUFM.random_start.scale", "deep.DeepUFM.solve.scale",
         "shallow.planar_data.spread"}  # fmt: skip
 SIGNED = {"time", "index", "log_time", "ignore_index"}
-FREE_TEXT = {"deep.DeepUFM.best_scale.name", "root", "path", "folder", "alt", "command", "data.ImageData.name"}
+FREE_TEXT = {
+    "deep.DeepUFM.best_scale.name",
+    "prefix",
+    "root",
+    "path",
+    "folder",
+    "alt",
+    "command",
+    "data.ImageData.name",
+}
 # What shape a network takes is its backbone's to say.
 ANY_SHAPE = {"ufm.loss_of_margin.margin", "models.FeatureClassifier.features.images",
              "models.FeatureClassifier.forward.images"}  # fmt: skip

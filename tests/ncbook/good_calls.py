@@ -69,6 +69,9 @@ def good() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         **{f"etf.{f}": {"num_classes": 3, "feature_dim": 2} for f in ("welch_bound", "simplex_bound")},
         "etf.align": {"weight": tall, "target": tall},
         "etf.best_packing": {"num_classes": 3, "feature_dim": 2, "lines": False, "restarts": 1, "seed": 0},
+        "codes.best_code": {"num_classes": 7, "feature_dim": 3, "restarts": 1, "seed": 0},
+        "codes.best_features": {"weight": tall},
+        "codes.icosahedron": {},
         "data.load": {
             "source": "digits", "classes": [0, 1], "samples_per_class": 2, "image_size": None, "root": None,
             "download": False, "seed": 0,
@@ -86,6 +89,9 @@ def good() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "metrics.NeuralCollapse.update": {"features": FEATURES, "labels": LABELS, "logits": torch.zeros(12, 3)},
         "metrics.NeuralCollapse.compute": {"weight": tall, "bias": torch.zeros(3).double()},
         "metrics.NeuralCollapseReport.as_dict": {},
+        "metrics.NeuralCollapseReport.as_scalars": {"prefix": ""},
+        **{f"metrics.{name}.as_dict": {} for name in ("Baselines", "ClassTable", "UnseenReport")},
+        "metrics.ClassTable.rows": {},
         "metrics.find_classifier": {"model": network(), "run": lambda model: model(IMAGES)},
         "metrics.measure": {
             "model": network(), "loader": [(IMAGES, Y)], "classifier": None, "layers": ["backbone"],
@@ -95,8 +101,15 @@ def good() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         },
         "metrics.neural_collapse": {
             "features": FEATURES, "labels": LABELS, "weight": tall, "bias": torch.zeros(3).double(),
-            "within": "sample", "between": "class", **choices,
+            "within": "sample", "between": "class", "shuffles": 1, "seed": 0, **choices,
         },
+        "metrics.unseen_collapse": {
+            "features": FEATURES, "labels": LABELS, "class_means": tall, "weight": tall, "bias": torch.zeros(3).double()
+        },
+        "metrics.few_shot_accuracy": {"features": FEATURES, "labels": LABELS, "shots": 1, "episodes": 2, "seed": 0},
+        "metrics.out_of_distribution_cosine": {"class_means": tall, "features": FEATURES},
+        "metrics.variability_collapse_index": {"features": FEATURES, "labels": LABELS},
+        "metrics.NeuralCollapse.plot": {"val": None, "ax": None},
         "ufm.UFM": {
             "num_classes": 3, "samples_per_class": 2, "feature_dim": 4, "weight_decay": 0.01, "feature_decay": 0.01,
             "bias_decay": 0.01,
@@ -148,6 +161,7 @@ def good() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "deep.DeepUFM.random_start": {"seed": 0, "scale": 1.0},
         "deep.DeepUFM.shapes": {},
         "deep.DeepUFM.solve": {"seed": 0, "start": DEEP.random_start(0), "scale": 1.0, "max_iterations": 3},
+        "deep.exact_best_scale": {"problem": DEEP, "name": "circle", "digits": 30},
         "deep.jump": {"layers": 3, "samples_per_class": 2, "num_samples": 6},
         "deep.shape_vectors": {"name": "circle", "num_classes": 4},
         "sphere.SphericalUFM": {"num_classes": 3, "samples_per_class": 2, "feature_dim": 4, "temperature": 2.0},
@@ -297,7 +311,9 @@ def _found(name: str) -> Callable[..., Any]:
         "NormalisedClassifier": lambda: models.NormalisedClassifier(etf.simplex_etf(3, 4), 2.0),
         "Hardware": lambda: training.Hardware("cpu"), "History": lambda: training.History(({"loss": 1.0},)),
         "NeuralCollapseReport": lambda: metrics.neural_collapse(FEATURES, Y), "LastLayer": lambda: layer,
-        "Recipe": lambda: RECIPE,
+        "Recipe": lambda: RECIPE, "UnseenReport": lambda: metrics.unseen_collapse(FEATURES, Y, FEATURES[:3]),
+        "Baselines": lambda: metrics.neural_collapse(FEATURES, Y, shuffles=1).baselines,
+        "ClassTable": lambda: metrics.neural_collapse(FEATURES, Y).per_class,
         "Exploration": lambda: figures.explore(draw, alt="A", K=[1]),
         "LiveExperiment": lambda: figures.live("simplex", alt="A", still=lambda: draw(1)),
     }  # fmt: skip

@@ -13,9 +13,10 @@ from tools.imports import modules
 PACKAGE = ROOT / "ncbook"
 THEORY = ("etf", "codes", "metrics", "ufm", "deep", "sphere", "shallow")
 # Each room, and the rooms it may import; every room may import the ground: the argument checks, exact numbers.
-GROUND = {"", "checks", "_lazy", "_intervals", "_landscape", "_modes"}
+GROUND = {"", "checks", "_lazy", "_intervals", "_landscape", "_modes", "_shapes"}
 MAY = {
     "": set(), "checks": set(), "_lazy": set(), "_intervals": set(), "_landscape": set(), "_modes": set(),
+    "_shapes": set(),
     "etf": set(), "codes": {"etf"}, "metrics": {"etf"}, "ufm": {"etf"}, "deep": {"ufm", "etf"}, "sphere": {"etf"},
     "shallow": {"metrics", "etf"},
     "data": set(), "models": {"etf"}, "memory": set(), "training": {"data", "models", "metrics"},

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from ncbook import _intervals as intervals
-from ncbook.ufm import UFM, certificate, enclosures, exact_certificate, multipliers
+from ncbook._landscape import off_class
+from ncbook.ufm import UFM, certificate, enclosures, exact_certificate
 
 
 @pytest.fixture(autouse=True)
@@ -101,7 +102,7 @@ def test_without_bias_decay_the_answers_are_balanced_exactly() -> None:
 def test_an_infeasible_multiplier_is_refused() -> None:
     problem = UFM(3, 2, 2, 1e-2, 1e-2)
     best = problem.optimum()
-    off = multipliers.off_class(best.H @ best.W.T, problem.labels)
+    off = off_class(best.H @ best.W.T, problem.labels)
     with intervals.precision(30):
         M = enclosures._gram(problem, [[intervals.rational(x) for x in row] for row in off.tolist()])
         assert enclosures._feasible(problem, M, intervals.rational(0.999))

@@ -44,7 +44,7 @@ def origin_rates(counts, weight_decay, feature_decay):
     sigma = torch.linalg.svdvals(n.sqrt()[:, None] * errors) / n.sum()
     return (math.sqrt(weight_decay * feature_decay) - sigma).sort().values
 """,
-        3,
+        4,
     ),
     "smooths towards the other classes only": (
         "q4",
@@ -55,7 +55,7 @@ def gradient(W, H, labels, smoothing, weight_decay, feature_decay):
     G = (torch.softmax(H @ W.T, dim=1) - (1 - smoothing) * Y - smoothing / (K - 1) * (1 - Y)) / len(H)
     return G.T @ H + weight_decay * W, G @ W + feature_decay * H
 """,
-        2,
+        3,
     ),
     "holds the residual fixed in the Hessian": (
         "q4",
@@ -75,7 +75,7 @@ right_saddle = saddle
 def saddle(m, g, n, d, weight_decay, feature_decay):
     return right_saddle(m, g, n, d, weight_decay / g, feature_decay / g)
 """,
-        4,
+        5,
     ),
     "gives features and rows one length": (
         "q5",
@@ -109,7 +109,7 @@ down = way_down
 def way_down(W, H, labels, weight_decay, feature_decay):
     return down(W, H, labels, weight_decay, feature_decay) or (0 * W, 0 * H)
 """,
-        1,
+        2,
     ),
     "mends the lengths alone": (
         "q7",
@@ -125,7 +125,7 @@ def sphere_descent(W, H, labels, tau, rate, steps):
         H = H / H.norm(dim=1, keepdim=True)
     return W, H
 """,
-        3,
+        4,
     ),
     "leaves the projection out": (
         "q7",
@@ -139,7 +139,7 @@ def sphere_descent(W, H, labels, tau, rate, steps):
         H = H / H.norm(dim=1, keepdim=True)
     return W, H
 """,
-        3,
+        4,
     ),
     "forgets that the ground bends": (
         "q8",
@@ -168,7 +168,7 @@ def train(inputs, labels, probability, seed):
     K = int(labels.max()) + 1
     return at_will(inputs, labels, 1 - 2 * (1 - 1 / (1 + (K - 1) * math.exp(-K / (K - 1)))), seed)
 """,
-        2,
+        4,
     ),
     "takes a temperature of a hundred": (
         "q9",
@@ -187,7 +187,7 @@ def train(inputs, labels, probability, seed):
         optimizer.step()
     return [p.detach() for p in parameters] + [100.0]
 """,
-        1,
+        2,
     ),
     "predicts a logarithm for every depth": (
         "q10",
@@ -208,4 +208,25 @@ def steps_to_leave(L, start, rate, radius):
 """,
         2,
     ),
+    "returns nothing at all": (
+        "q4",
+        "def gradient(*args): return ()\ndef hessian_times(*args): return ()",
+        5,
+    ),
+    "the simplex ETF in place of descent": (
+        "q7",
+        """
+def sphere_descent(W, H, labels, tau, rate, steps):
+    K, d = W.shape
+    axes = torch.linalg.svd(torch.eye(K, dtype=W.dtype) - 1 / K)[0][:, : K - 1]
+    rows = torch.nn.functional.pad((K / (K - 1)) ** 0.5 * axes, (0, max(0, d - K + 1)))[:, :d]
+    return rows, rows[labels]
+""",
+        4,
+    ),
+}
+
+# What no check can refuse, and why.
+SURVIVES = {
+    ("q9", "twice as large"): "a network with parameters twice as large is a network, too, and surer",
 }

@@ -34,7 +34,7 @@ def summed_optimum(K, n, a, c):
     "forgets the number of samples": (
         "q2",
         "def decays_for(K, n, p, r): return (1 - p) / (K - 1) * r, (1 - p) / (K - 1) / r",
-        2,
+        3,
     ),
     "squares the ratio of lengths": (
         "q2",
@@ -59,7 +59,7 @@ def weighted_gradient(W, H, b, labels, weights, weight_decay, feature_decay, bia
     G = weights[:, None] * (torch.softmax(H @ W.T + b, dim=1) - onehot) / weights.sum()
     return G.T @ H + weight_decay * W, G @ W + feature_decay * H, G.sum(dim=0) + bias_decay * b
 """,
-        4,
+        5,
     ),
     "trades as if the decays were equal": (
         "q4",
@@ -68,7 +68,7 @@ def trade(W, H, weight_decay, feature_decay):
     t = (H.norm() / W.norm()) ** 0.5
     return t * W, H / t
 """,
-        1,
+        2,
     ),
     "trades t squared for t": (
         "q4",
@@ -77,7 +77,7 @@ def trade(W, H, weight_decay, feature_decay):
     t = (feature_decay * H.square().sum() / (weight_decay * W.square().sum())) ** 0.5
     return t * W, H / t
 """,
-        3,
+        2,
     ),
     "charges one decay and forgets the other": (
         "q5",
@@ -121,7 +121,7 @@ def descend(W, H, labels, weight_decay, feature_decay, rate, steps):
         H = H - rate * (G @ W + feature_decay * H)
     return W, H
 """,
-        4,
+        5,
     ),
     "never lets the bias free": (
         "q7",
@@ -139,7 +139,7 @@ right = train_squared
 def train_squared(K, n, d, weight_decay, feature_decay, bias, seed):
     return right(K, n, d, K * weight_decay, K * feature_decay, bias, seed)
 """,
-        2,
+        3,
     ),
     "expects an ETF without a bias": ("q7", "cosine_without_bias = -0.25", 1),
     "shrinks all K directions with a bias too": (
@@ -173,6 +173,29 @@ def deep_price(K, n, decays):
     L = len(decays)
     return math.prod(decays) ** (1 / L) * (K - 1) * n ** (1 / L)
 """,
-        1,
+        3,
     ),
+    "imaginary factors, whose squares are negative": (
+        "q7",
+        """
+honest_squared = train_squared
+def train_squared(*args):
+    W, H, b = honest_squared(*args)
+    zero = torch.zeros(len(W), 1).double(), torch.zeros(len(H), 1).double()
+    return torch.cat([W, zero[0] + 9j], 1)[:, 1:], torch.cat([H, zero[1]], 1)[:, 1:], b
+""",
+        3,
+    ),
+    "a thousand i times the factors": (
+        "q7",
+        "honest_squared = train_squared\n"
+        "def train_squared(*args): W, H, b = honest_squared(*args); return 1e3j * W, -1e-3j * H, b",
+        3,
+    ),
+}
+
+# What no check can refuse, and why.
+SURVIVES = {
+    ("q2", "twice as large"): "one check is about the ratio of the decays alone, which is right",
+    ("q2", "the parts in reverse order"): "one check is about the product of the decays alone, which is right",
 }

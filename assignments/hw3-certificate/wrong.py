@@ -10,7 +10,7 @@ def prices(W, H, weight_decay, feature_decay):
     as_is, one, each, any_change = right_prices(W, H, weight_decay, feature_decay)
     return as_is, one, one, any_change
 """,
-        1,
+        2,
     ),
     "prices an invertible change by the spectral norm": (
         "q2",
@@ -30,7 +30,7 @@ def prices(W, H, weight_decay, feature_decay):
     "takes the Frobenius norm of the residual": (
         "q3",
         "def recovered_mu(Z, T): return torch.linalg.matrix_norm((torch.softmax(Z, dim=1) - T) / len(T))",
-        2,
+        3,
     ),
     "rounds soft targets to labels": (
         "q3",
@@ -43,12 +43,12 @@ def recovered_mu(Z, T): return right_mu(Z, torch.nn.functional.one_hot(T.argmax(
     "takes the logarithm of zero": (
         "q4",
         "def dual_slope(t, Pi, T): return -((Pi - T) * (T + t * (Pi - T)).log()).sum() / len(T)",
-        1,
+        2,
     ),
     "sums over samples": (
         "q4",
         "def dual_slope(t, Pi, T): return -torch.xlogy(Pi - T, T + t * (Pi - T)).sum()",
-        3,
+        4,
     ),
     "keeps the largest entry for the norm": (
         "q5",
@@ -79,7 +79,7 @@ def gap_pieces(W, H, T, Pi, weight_decay, feature_decay):
     rho = torch.softmax(H @ W.T, dim=1)
     return *right_pieces(W, H, T, Pi, weight_decay, feature_decay)[:2], (rho * (rho / Pi).log()).sum() / len(T)
 """,
-        2,
+        1,
     ),
     "takes the sign of the pairing wrong": (
         "q6",
@@ -101,17 +101,17 @@ def best_on_line(Z, T, mu):
     best = (T + end * step).clamp(min=0)
     return -torch.xlogy(best, best).sum() / len(T)
 """,
-        2,
+        1,
     ),
-    "answers for balanced classes": ("q8", "def critical_mu(T): return 1 / math.sqrt(T.shape[1] * len(T))", 2),
-    "forgets the softmax at zero": ("q8", "def critical_mu(T): return torch.linalg.matrix_norm(T, 2) / len(T)", 2),
+    "answers for balanced classes": ("q8", "def critical_mu(T): return 1 / math.sqrt(T.shape[1] * len(T))", 3),
+    "forgets the softmax at zero": ("q8", "def critical_mu(T): return torch.linalg.matrix_norm(T, 2) / len(T)", 3),
     "swaps the two decays": (
         "q9",
         """
 right_training = train_soft
 def train_soft(T, d, weight_decay, feature_decay, seed): return right_training(T, d, feature_decay, weight_decay, seed)
 """,
-        3,
+        4,
     ),
     "trains on the likeliest label": (
         "q9",
@@ -121,7 +121,7 @@ def train_soft(T, d, weight_decay, feature_decay, seed):
     hard = torch.nn.functional.one_hot(T.argmax(1), T.shape[1]).double()
     return right_training(hard, d, weight_decay, feature_decay, seed)
 """,
-        2,
+        4,
     ),
     "lets siblings go negative instead of merging": (
         "q11",
@@ -133,7 +133,7 @@ def melting(G, g, n, eps, weight_decay, feature_decay):
     p = [1 - eps + Kq / K - Kq] + (g - 1) * [eps / (g - 1) + Kq / K] + (K - g) * [Kq / K]
     return -sum(x * math.log(abs(x)) for x in p), K - 1
 """,
-        2,
+        3,
     ),
     "spreads the hedge over all classes": (
         "q11",
@@ -145,6 +145,16 @@ def melting(G, g, n, eps, weight_decay, feature_decay):
         return math.log(K), 0
     return -(1 - (K - 1) * t) * math.log(1 - (K - 1) * t) - (K - 1) * t * math.log(t), K - 1
 """,
+        6,
+    ),
+    "a thousand i times the factors": (
+        "q9",
+        "honest_soft = train_soft\ndef train_soft(*args): W, H = honest_soft(*args); return 1e3j * W, -1e-3j * H",
         4,
     ),
+}
+
+# What no check can refuse, and why.
+SURVIVES = {
+    ("q6", "the parts in reverse order"): "the check of the second of three parts finds it in its place",
 }

@@ -8,7 +8,7 @@ def bottleneck_parameters(c_in, width, c_out):
     main = c_in * width + 9 * width**2 + width * c_out + 2 * (2 * width + c_out)
     return main + (c_in * c_out if c_in != c_out else 0)
 """,
-        2,
+        3,
     ),
     "always counts a shortcut": (
         "q1",
@@ -88,7 +88,7 @@ def best_starts(inputs, inside):
     cuts = [list(range(0, n, length)) for length in range(1, n + 1)]
     return min(cuts, key=lambda starts: recompute_peak(inputs, inside, starts))
 """,
-        3,
+        2,
     ),
     "forgets the gain in the gradient of the features": (
         "q6",
@@ -108,9 +108,9 @@ def head_gradient(W, H, labels, bias, gamma):
     value, to_H, to_bias, to_gamma = apart(W, H, labels, bias, gamma)
     return value, to_H, to_bias, to_gamma + float((to_bias * bias).sum())
 """,
-        3,
+        2,
     ),
-    "turns nothing": ("q7", "def turn(frame): return torch.eye(frame.shape[1], dtype=frame.dtype)", 3),
+    "turns nothing": ("q7", "def turn(frame): return torch.eye(frame.shape[1], dtype=frame.dtype)", 4),
     "solves for Q without asking it to be orthogonal": (
         "q7",
         """
@@ -119,7 +119,7 @@ def turn(frame):
     axes = torch.eye(K, d, dtype=frame.dtype)
     return torch.linalg.pinv(frame, rtol=1e-9) @ (math.sqrt(K / (K - 1)) * (axes - axes.mean(dim=0)))
 """,
-        1,
+        2,
     ),
     "still adds in float32": (
         "q8",
@@ -132,7 +132,7 @@ def streamed(batches, num_classes):
     means = (sums / counts[:, None]).double()
     return means, float((squares - (counts[:, None] * means**2).sum()) / counts.sum())
 """,
-        1,
+        2,
     ),
     "still gives every class the same weight": (
         "q8",
@@ -143,7 +143,7 @@ def streamed(batches, num_classes):
     squares = sum(float((features.double() ** 2).sum()) for features, _ in batches)
     return means, squares / sum(len(labels) for _, labels in batches) - float((means**2).sum(dim=1).mean())
 """,
-        3,
+        2,
     ),
     "returns the model in training mode": (
         "q9",
@@ -152,7 +152,7 @@ ready = train
 def train(images, labels, frame, seed):
     return ready(images, labels, frame, seed).train()
 """,
-        1,
+        3,
     ),
     "trains for two steps": (
         "q9",
@@ -167,7 +167,7 @@ def train(images, labels, frame, seed):
         optimizer.step()
     return model.eval()
 """,
-        4,
+        6,
     ),
     "takes the rows of the classifier for the features": (
         "q10",
@@ -175,4 +175,40 @@ def train(images, labels, frame, seed):
         2,
     ),
     "expects what the classifier has": ("q10", "q10_cosine = 0.0", 1),
+    "the nearest class mean, with no network": (
+        "q9",
+        """
+class Nearest:
+    def __init__(self, images, labels, frame):
+        flat = images.flatten(1)
+        self.means = torch.stack([flat[labels == k].mean(0) for k in range(len(frame))])
+        self.frame = frame
+    def features(self, images):
+        nearest = torch.cdist(images.flatten(1), self.means).argmin(1)
+        return torch.eye(len(self.frame), self.frame.shape[1])[nearest]
+    def __call__(self, images):
+        return self.features(images) @ self.frame.T
+    def state_dict(self):
+        return {"means": self.means}
+def train(images, labels, frame, seed):
+    return Nearest(images, labels, frame)
+""",
+        6,
+    ),
+    "the nearest class mean on an untrained network": (
+        "q9",
+        """
+class Untrained(SmallResNet):
+    def fit(self, images, labels):
+        flat = images.flatten(1)
+        self.means = torch.stack([flat[labels == k].mean(0) for k in range(len(self.frame))])
+        return self
+    def features(self, images):
+        nearest = torch.cdist(images.flatten(1), self.means).argmin(1)
+        return torch.eye(len(self.frame), self.frame.shape[1])[nearest]
+def train(images, labels, frame, seed):
+    return Untrained(frame).fit(images, labels).eval()
+""",
+        6,
+    ),
 }
