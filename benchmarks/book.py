@@ -21,7 +21,7 @@ from tools.boxes import processor
 
 ROOT = Path(__file__).resolve().parent.parent
 LEFT_OUT = shutil.ignore_patterns(
-    ".git", ".venv*", "_build", "__pycache__", ".*_cache", "*.egg-info", ".data", ".hypothesis"
+    ".git", ".venv*", "_build", "__pycache__", ".*_cache", "*.egg-info", ".data", ".hypothesis", "node_modules"
 )
 
 

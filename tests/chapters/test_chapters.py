@@ -15,13 +15,13 @@ from tools.repository import SETUP_MARK, address, disagreements, setup_cell
 CHAPTERS = sorted((ROOT / "chapters").glob("*.ipynb"))
 # Share of printed lines that are verdicts. A limit only ever falls: a chapter that does better lowers its own.
 VERDICTS = {
-    "01-neural-collapse": 0.77,
+    "01-neural-collapse": 0.1,
     "02-simplex-etf": 0.1,
     "03-unconstrained-features": 0.43,
-    "04-why-the-etf-is-optimal": 0.46,
-    "05-no-bad-valleys": 0.42,
+    "04-why-the-etf-is-optimal": 0.42,
+    "05-no-bad-valleys": 0.1,
     "06-normalised-features": 0.58,
-    "07-gradient-flow-on-shallow-networks": 0.38,
+    "07-gradient-flow-on-shallow-networks": 0.1,
     "08-what-twenty-per-cent-buys": 0.28,
 }
 GOAL = 0.1  # what every chapter is to reach, and a new one starts from

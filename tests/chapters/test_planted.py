@@ -1,0 +1,54 @@
+"""Each inequality of a page is tried where it is nearly an equality: a page catches a constant 4 % too strong."""
+
+import ast
+
+import pytest
+
+from tests.chapters.test_chapters import CHAPTERS, cells
+
+# Chapter, pieces of the cells that must have run, a piece of the checking cell, what it says, what is planted.
+PLANTS = [
+    ("05", ["def second_derivative", "inner = ", "GROUPINGS = {"], "near the escape direction",
+     ("def above_floor", "- 2 * sigma * w * h\n", "- 0.96 * 2 * sigma * w * h\n")),
+    ("07", [], "largest[noise] <=", ("largest[noise] <=", "1 / (K - 1)", "0.96 / (K - 1)")),
+    ("07", ["doors that open"], "near equality", ("def closing", "unit.max() *", "0.96 * unit.max() *")),
+    ("07", ["doors that open"], "near equality", ("def closing", "mu_d * unit.min()", "1.04 * mu_d * unit.min()")),
+]  # fmt: skip
+
+
+def sources(number):
+    path = next(p for p in CHAPTERS if p.stem.startswith(number))
+    return [c.source for c in cells(path, "code")]
+
+
+def with_piece(code, piece):
+    found = [source for source in code if piece in source]
+    assert len(found) == 1, f"{len(found)} cells hold {piece!r}"
+    return found[0]
+
+
+def imports(code):
+    """Return the import statements of all cells but the set-up cell."""
+    lines = [
+        node for source in code[1:] for node in ast.parse(source).body if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    return ast.unparse(ast.Module(lines, []))
+
+
+def run(number, before, check, plant=None):
+    code = sources(number)
+    steps = [with_piece(code, piece) for piece in [*before, *([plant[0]] if plant else []), check]]
+    namespace = {}
+    exec(imports(code), namespace)
+    for source in dict.fromkeys(steps):
+        if plant and plant[0] in source:
+            assert plant[1] in source, f"{plant[1]!r} is no longer in the cell"
+            source = source.replace(plant[1], plant[2])
+        exec(source, namespace)
+
+
+@pytest.mark.parametrize(("number", "before", "check", "plant"), PLANTS, ids=lambda x: x if isinstance(x, str) else "")
+def test_a_constant_four_per_cent_too_strong_is_caught(number, before, check, plant):
+    run(number, before, check, (plant[0], plant[1], plant[1]))
+    with pytest.raises(AssertionError):
+        run(number, before, check, plant)
