@@ -119,6 +119,31 @@ def assign(master: Path, out: Path, *, run_tests: bool = True) -> None:
         raise ReleaseError(f"{master.stem}: otter assign failed\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
 
 
+def labels(notebook: nbformat.NotebookNode) -> dict[str, str]:
+    """Return the labels (``name:``) that tests of a master have, by function."""
+    found = {}
+    for cell in notebook.cells:
+        head, end, body = cell.source.partition('""" # END TEST CONFIG')
+        if cell.cell_type == "code" and end:
+            config = yaml.safe_load(head.split("\n", 1)[1]) or {}
+            function = re.search(r"(?m)^def (\w+)\(", body)
+            if function and "name" in config:
+                found[function[1]] = str(config["name"])
+    return found
+
+
+def write_labels(names: dict[str, str], tests: Path) -> None:
+    """Put labels, which otter drops, into the grader's test files."""
+    for path in tests.glob("*.py"):
+        text = path.read_text()
+        for function, label in names.items():
+            before, here, after = text.partition(f"\ndef {function}(")
+            if here:
+                start, _, rest = before.rpartition("@test_case(")
+                text = f"{start}@test_case(name={label!r}, {rest}{here}{after}"
+        path.write_text(text)
+
+
 def try_mutants(name: str, released: Path, beside: Path) -> None:
     """Try the hidden checks on wrong answers, in a process of its own.
 
@@ -155,6 +180,7 @@ def _write(master: Path, notebook: nbformat.NotebookNode, out: Path, needs_packa
     prepared.parent.mkdir()
     prepared.write_text(nbformat.writes(notebook))
     assign(prepared, out)
+    write_labels(labels(notebook), out / "autograder" / "tests")
     for zipped in (out / "autograder").glob("*.zip"):
         zipped.rename(out / f"{name}-gradescope.zip")
     if found := leaks(prepared, out / "student"):

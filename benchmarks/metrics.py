@@ -258,11 +258,11 @@ def main() -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"\npeak memory of the process: {peak:.2f} GB")
     if given.out:
-        about: dict[str, Any] = {"data": "random normal features, seed 0, made in this script"}
-        if given.peer:
-            about["peer"] = {"address": PEER, "commit": PEER_COMMIT}
+        about = {"data": "random normal features, seed 0, made in this script"}
         origin = provenance("python benchmarks/metrics.py " + " ".join(sys.argv[1:]), given.device, **about)
         record = {"provenance": origin, "threads": given.threads, "load": load, "clock": clock, "problems": results}
+        if given.peer:
+            record["peer"] = {"address": PEER, "commit": PEER_COMMIT}
         write_record(given.out, record)
 
 

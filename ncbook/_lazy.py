@@ -6,17 +6,8 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-# What brings a library that not every reader needs; others bring themselves.
-EXTRAS = {
-    "accelerate": "ncbook[train]",
-    "flint": "ncbook[exact]",
-    "ipywidgets": "ncbook[notebook]",
-    "matplotlib": "ncbook[notebook]",
-    "pymanopt": "ncbook[theory]",
-    "sklearn": "ncbook[train]",
-    "torchmetrics": "ncbook[stream]",
-    "torchvision": "ncbook[train]",
-}
+# Libraries that are installed under another name than they are imported by.
+INSTALLED_AS = {"PIL": "pillow", "flint": "python-flint", "sklearn": "scikit-learn"}
 
 
 def optional(name: str) -> Any:
@@ -32,7 +23,8 @@ def optional(name: str) -> Any:
         if library == "ncbook":  # a mistake of ours
             raise
         raise ModuleNotFoundError(
-            f'this needs {library}, which is not installed: pip install "{EXTRAS.get(library, library)}"', name=library
+            f"this needs {library}, which is not installed: pip install {INSTALLED_AS.get(library, library)}",
+            name=library,
         ) from error
 
 

@@ -133,7 +133,8 @@ def pages(source: Path, output: Path, strict: bool) -> None:
     unfinished.parent.mkdir(parents=True, exist_ok=True)
     unfinished.touch()
     environment = os.environ | {"PYTHONUTF8": "1"}  # Jupyter Book reads its files in the system's encoding otherwise
-    if subprocess.run(command, env=environment).returncode:
+    # In the source folder, to which the path of the cache in _config.yml is relative.
+    if subprocess.run(command, env=environment, cwd=source).returncode:
         sys.exit("the pages could not be written: see the messages above")
     for page in (output / "_build" / "html").rglob("*.html"):
         text = page.read_text(encoding="utf-8")

@@ -107,10 +107,11 @@ def _hidden(case: Case) -> str:
 
 
 def _visible(i: int, case: Case) -> list[str]:
+    worth = "" if not case.points else f" ({'' if case.passed else '0 of '}{number(case.points)})"
     if case.passed:
-        return [f"    check {i}: passed ({number(case.points)})"]
+        return [f"    check {i}: passed{worth}"]
     words = [clean(line)[:200] for line in case.message.splitlines()[:12]]
-    return [f"    check {i}: not passed (0 of {number(case.points)})", *(f"        | {line}" for line in words)]
+    return [f"    check {i}: not passed{worth}", *(f"        | {line}" for line in words)]
 
 
 def write_feedback(results: list[Result], assignment: Assignment, folder: Path, marks: dict[str, Marks]) -> None:

@@ -180,10 +180,10 @@ def _encode(pictures: Sequence[Image], start: int) -> tuple[str, list[list[Any] 
     total = 0
     for scale, options in ((None, {"lossless": True}), (1.0, {"quality": 82}), (0.75, {"quality": 78})):
         if scale is None:
-            first, frames = _uri(few[start], **options), [_patch(few[start], picture, options) for picture in few]
+            first, frames = _uri(few[start], **options), [_patch(few[start], p, options) for p in few]
         else:
             sized = [p.resize((round(p.width * scale), round(p.height * scale))) for p in pictures]
-            first, frames = _uri(sized[start], **options), [[_uri(picture, **options)] for picture in sized]
+            first, frames = _uri(sized[start], **options), [[_uri(p, **options)] for p in sized]
         frames[start] = None
         total = len(first) + sum(len(frame[0]) for frame in frames if frame)
         if total < 0.95 * MAX_BYTES:

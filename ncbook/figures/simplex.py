@@ -59,8 +59,8 @@ def pulled(weight: Tensor, angle: float, span: float = 60.0, turn: float = 25.0)
     for bound, name in ((etf.welch_bound(K, d), "Welch bound"), (etf.simplex_bound(K, d), "simplex bound")):
         right.axhline(bound, color=figures.GREY, linewidth=1.2, linestyle=":")
         right.text(0, bound - 0.04, name, ha="center", va="top", color="#595959")
-    right.set(xlabel="turn of vector 1 (degrees)", ylim=(-0.75, 1.35), xlim=(-span - 3, span + 3))
-    right.legend(loc="upper center", ncols=1)
+    right.set(xlabel="turn of vector 1 (degrees)", ylim=(-0.75, 1.1), xlim=(-span - 3, span + 3))
+    right.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, handlelength=1.4, columnspacing=1)
     return fig
 
 

@@ -60,11 +60,11 @@ class NeuralCollapseReport:
         nc3_product: ``|| W M'/||W M'||_F - (I - 1 1'/K)/sqrt(K - 1) ||_F``, Zhu et al. (2021).
         nc0: ``||W' 1|| / ||W||_F``, how far the classifier's rows are from summing to zero, as those of every ETF do;
             between 0 and ``sqrt(K)``. Zhao et al. (2026) follow its square, not normalised.
-        uniformity_means: for K > d, where there is no ETF: standard deviation over |mean| of ``log(1 / distance)``
+        uniformity_means: for K > d, where there is no ETF: relative spread of ``log(1 / distance)``
             between the ``m_k / ||m_k||`` of different classes; zero at an ETF, and small where directions are spread
             evenly over the sphere. Wu and Papyan (2024), called GNC2 there; the kernel by Liu et al. (2023).
         uniformity_weight: the same of the ``w_k``.
-        uniform_duality: standard deviation over |mean| of the cosines of ``w_k`` and ``m_k``: zero where every row is
+        uniform_duality: relative spread of the cosines of ``w_k`` and ``m_k``: zero where every row is
             aligned with its class mean to the same degree, Wu and Papyan (2024), called UNC3 there.
         nc4: share of samples for which the classifier, bias included, decides as the nearest class mean does, in
             [0, 1] and one at collapse, Papyan et al. (2020). ``None`` where the features were read only once.

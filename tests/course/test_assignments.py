@@ -43,6 +43,7 @@ def test_student_folder_holds_no_hidden_check_and_no_seed(trial, name):
     text = "\n".join(p.read_text() for p in (trial.released / "student").rglob("*") if p.suffix in (".py", ".ipynb"))
     hidden = [n for t in trial.assignment.tests.values() for n in re.findall(r"hidden=True[^)]*\)\ndef (\w+)", t)]
     assert len(hidden) >= 10
+    assert len(hidden) == sum(t.count("@test_case(name=") for t in trial.assignment.tests.values())  # each has a label
     assert not [n for n in hidden if re.search(rf"\b{n}\b", text)] and "COURSE_SEED" not in text
     assert not [q for q in trial.assignment.questions if str(seed(SECRET, name, q)) in text]
 

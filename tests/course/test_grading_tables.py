@@ -148,3 +148,19 @@ def test_results_are_stored_whole_and_come_back(tmp_path: Path) -> None:
     result.write(tmp_path)
     (path,) = tmp_path.iterdir()
     assert Result.read(path) == result
+
+
+def test_visible_checks_without_points_show_none() -> None:
+    assignment = Assignment("hw0", {"q1": {"points": 2, "manual": False}}, Limits(), {"q1": ""})
+    wrong = Case("q1", 0, 0.0, False, False, message="AssertionError: expected 4, got 3")
+    right = Case("q1", 1, 0.0, False, True)
+    hidden = Case("q1", 2, 2.0, True, True, label="random numbers")
+    lines = report.feedback(Result("ada", cases=[wrong, right, hidden]), assignment).splitlines()
+    assert lines[4:] == [
+        "q1  2 of 2",
+        "    check 1: not passed",
+        "        | AssertionError: expected 4, got 3",
+        "    check 2: passed",
+        "    hidden checks: 2 of 2",
+        "        random numbers: passed (2 of 2)",
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import nbformat
 import pytest
 
 from assignments import author, leaks
-from assignments.release import ReleaseError, masters, read_secret, release, seed
+from assignments.release import ReleaseError, masters, read_secret, release, seed, try_mutants
 
 DRAFT = '''# %% [config] hw0
 
@@ -57,6 +58,7 @@ def test_q1_visible(double):
 
 # %%
 """ # BEGIN TEST CONFIG
+name: a number drawn at random
 points: 3
 hidden: true
 """ # END TEST CONFIG
@@ -122,6 +124,7 @@ def test_student_folder_holds_no_solution_and_no_hidden_test(released: Path) -> 
         "concealed",
         "two halves",
         str(seed(SECRET, "hw0", "q1")),
+        "drawn at random",
         "COURSE_SEED",
     ):
         assert secret not in text
@@ -132,6 +135,7 @@ def test_autograder_folder_holds_both_with_the_seed_filled_in(released: Path) ->
     text = all_text(released / "autograder")
     for part in ("twice_the_argument", "test_q1_concealed", f"Random({seed(SECRET, 'hw0', 'q1')})"):
         assert part in text
+    assert "@test_case(name='a number drawn at random', points=3, hidden=True)\ndef test_q1_concealed" in text
     about = json.loads((released / "autograder" / "grading.json").read_text())
     assert about["questions"] == {"q1": {"points": 3, "manual": False}, "q2": {"points": 2, "manual": True}}
 
@@ -175,11 +179,13 @@ def test_solution_that_fails_a_test_is_not_released(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_checks_that_a_wrong_answer_passes_are_not_released(tmp_path: Path) -> None:
-    master = write_master(tmp_path, DRAFT.replace("double(drawn) == 2 * drawn", "double(drawn) > 0"))
+def test_checks_that_a_wrong_answer_passes_are_not_released(released: Path, tmp_path: Path) -> None:
+    shutil.copytree(released, tmp_path / "hw0")
+    try_mutants("hw0", tmp_path / "hw0", tmp_path)
+    tests = tmp_path / "hw0" / "autograder" / "tests" / "q1.py"
+    tests.write_text(tests.read_text().replace("double(drawn) == 2 * drawn", "double(drawn) > 0"))
     with pytest.raises(ReleaseError, match=r"q1: always 1: test_q1_concealed"):
-        release(master, secret=SECRET, out=tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+        try_mutants("hw0", tmp_path / "hw0", tmp_path)
 
 
 @pytest.mark.parametrize(

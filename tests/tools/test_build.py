@@ -246,7 +246,7 @@ def test_pages_of_an_interrupted_build_are_all_written_again(tmp_path, monkeypat
     page = tmp_path / "_build" / "html" / "half.html"
     page.parent.mkdir(parents=True)
 
-    def sphinx(command, env):
+    def sphinx(command, env, cwd):
         done = not page.exists()
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text("half")

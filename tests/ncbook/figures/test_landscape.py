@@ -66,6 +66,7 @@ def test_layer_bars_put_both_numbers_of_a_layer_in_its_row():
         "0.100": ((0.1, 0), BLUE), "0.190": ((0.19, -1), BLUE),
     }  # fmt: skip
     assert [colour(c) for c in ax.collections] == [ORANGE, BLUE]
+    assert [points(line) for line in ax.lines[:2]] == [[(0.1, 0), (0.4, 0)], [(0.19, -1), (0.2, -1)]]
     assert [x for x, _ in named(ax)["minimum"]] == [0.195, 0.195]
 
 
@@ -94,6 +95,7 @@ def test_spectrum_ranks_the_eigenvalues_and_counts_signs():
     assert named(ax) == {"2 negative": [(1, -0.3), (2, -0.1)], "1 zero": [(3, 0)], "1 positive": [(4, 0.25)]}
     assert [line.get_marker() for line in ax.lines if line.get_label()[0] != "_"] == ["v", "s", "o"]
     levels = [line.get_ydata()[0] for line in ax.lines if line.get_linestyle() == "--"]
+    assert list(ax.lines[-1].get_ydata()) == [0, 0]
     assert levels == [-0.3, 0.2] and axes_said(ax) == ("eigenvalue number", "eigenvalue", "")
 
 

@@ -54,6 +54,7 @@ def test_baselines_draws_points_measured_on_lines_of_their_colour_predicted():
     assert {name: lines[shade] for name, shade in dots.items()} == {
         "a": [(10, 1.1), (100, 0.2)], "b": [(10, 3.5), (100, 4.5)]
     }  # fmt: skip
+    assert list(ax.lines[-1].get_ydata()) == [1, 1]
     assert axes_said(ax) == ("feature dimension $d$", "value on pure noise", "")
 
 

@@ -96,12 +96,14 @@ def test_cosines_are_those_of_the_centred_means_and_of_the_rows(layer):
     assert np.allclose(right, etf.cosine_matrix(weight))
 
 
-def test_samples_put_one_class_in_each_column():
-    images = torch.zeros(6, 1, 8, 8)
-    images[1::2] = 1.0  # class 1 is black, class 0 is white
-    pixels = drawings.samples(images, torch.tensor([0, 1] * 3), per_class=3).axes[0].images[0].get_array()
+def test_samples_put_one_class_in_each_column_the_first_image_on_top():
+    images = torch.arange(1.0, 7.0)[:, None, None, None].expand(6, 1, 8, 8) / 10
+    ax = drawings.samples(images, torch.tensor([0, 1] * 3), per_class=3).axes[0]
+    pixels = np.asarray(ax.images[0].get_array())
     assert pixels.shape == (30, 20)
-    assert float(pixels[:, :10].sum()) == 0 and float(pixels[:, 10:].sum()) == 3 * 64
+    middles = pixels[5::10, 5::10]
+    assert middles == approx(np.array([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]]))
+    assert dict(zip((t.get_text() for t in ax.get_xticklabels()), ax.get_xticks())) == {"0": 4.5, "1": 14.5}
 
 
 def test_collapse_draws_errors_above_and_each_measure_below_under_its_name_from_epoch_one():

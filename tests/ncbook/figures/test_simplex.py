@@ -123,6 +123,7 @@ def test_price_of_room_draws_the_angles_of_each_k_and_names_them_at_their_end():
     }  # fmt: skip
     assert all(place == lines[shade][-1] for place, shade in ends.values())
     assert axes_said(ax) == ("dimension d", "best smallest angle (degrees)", "")
+    assert list(ax.lines[2].get_ydata()) == [90, 90]
 
 
 def test_turned_onto_draws_the_distance_of_every_turn_with_and_without_a_reflection():

@@ -196,6 +196,6 @@ def test_speed_curves_draw_every_seed_thin_and_the_median_of_each_arm_thick_unde
     shade = {line.get_label(): colour(line) for line in ax.lines if line.get_linewidth() > 2}
     for name, values in runs.items():
         thin = [line for line in ax.lines if line.get_linewidth() < 1 and colour(line) == shade[name]]
-        assert [list(line.get_ydata()) for line in thin] == values
+        assert [points(line) for line in thin] == [[(1, first), (2, second)] for first, second in values]
     assert list(ax.lines[-1].get_ydata()) == [0.6, 0.6] and [t.get_position()[1] for t in ax.texts] == [0.6]
     assert axes_said(ax) == ("epoch", "NC1", "") and ax.get_yscale() == "log"

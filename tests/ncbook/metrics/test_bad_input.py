@@ -159,9 +159,10 @@ def test_zero_features_have_no_direction_and_are_left_out_of_it() -> None:
 def test_without_a_classifier_its_quantities_are_none() -> None:
     r = neural_collapse(*GOOD[:2])
     missing = {name for name, value in r.as_dict().items() if value is None}
-    weights = {f"{name}_weight" for name in ("nc2", "equinorm", "equiangularity", "max_angle")}
+    weights = {f"{name}_weight" for name in ("nc2", "equinorm", "equiangularity", "max_angle", "uniformity")}
     assert missing == weights | {
-        "nc3", "nc3_product", "nc4", "bias_collapse", "accuracy", "nearest_mean_accuracy", "classes",
+        "nc0", "nc3", "nc3_product", "uniform_duality", "nc4", "bias_collapse", "accuracy",
+        "nearest_mean_accuracy", "classes",
     }  # fmt: skip
 
 

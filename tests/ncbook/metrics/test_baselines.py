@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -18,10 +19,10 @@ def noise(sizes: list[int], d: int, draw: int, **options: Any) -> Any:
     return neural_collapse(features, labels, **options)
 
 
-@pytest.mark.parametrize("sizes", [[5] * 4, [2, 3, 9, 6]])
-@pytest.mark.parametrize("within", ["sample", "class"])
-@pytest.mark.parametrize("between", ["sample", "class"])
-@pytest.mark.parametrize("correction", [0, 1])
+@pytest.mark.parametrize("sizes, within, between, correction", [
+    ([5] * 4, "sample", "class", 0),
+    *(([2, 3, 9, 6], *choices) for choices in itertools.product(("sample", "class"), ("sample", "class"), (0, 1))),
+])  # fmt: skip
 def test_noise_scores_the_nc1_it_is_told(sizes: list[int], within: Any, between: Any, correction: int) -> None:
     options: dict[str, Any] = {"within": within, "between": between, "correction": correction}
     seen = torch.tensor([noise(sizes, 20, seed, **options).nc1 for seed in range(200)])

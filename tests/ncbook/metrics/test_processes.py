@@ -145,7 +145,7 @@ def found(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[li
     for process in workers:
         process.start()
     for process in workers:
-        process.join(timeout=300)
+        process.join(timeout=900)
     codes = [process.exitcode for process in workers]
     for process in workers:
         process.kill()

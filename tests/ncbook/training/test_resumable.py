@@ -200,7 +200,7 @@ class TestProcesses:
             tmp_path / "two.pt",
         )  # fmt: skip
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment, timeout=150)
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment, timeout=900)
         assert done.returncode == 0, done.stderr[-2000:]
         two = torch.load(tmp_path / "two.pt", weights_only=True)
         model = models.mlp((1, 8, 8), 10, hidden=(12,), feature_dim=6, normalise=False, seed=1)

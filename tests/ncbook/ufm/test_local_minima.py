@@ -231,3 +231,14 @@ def test_a_problem_too_large_and_a_negative_feature_are_refused() -> None:
         prove_local_minimum(large, *large.random_point(0))
     with pytest.raises(ValueError, match="H must be >= 0"):
         prove_local_minimum(SHARP, *SHARP.random_point(0), nonnegative=True)
+
+
+def test_classes_of_unequal_sizes_are_proved_too() -> None:
+    problem = UFM(3, (4, 2, 1), 2, 0.01, 0.01)
+    found = problem.solve(0)
+    proved = prove_local_minimum(problem, *found.point)
+    assert abs(float(proved.value.lower) - found.value) < 1e-12 and proved.symmetries == 2
+    with intervals.precision(30):
+        x = [flint.arb(y) for y in pack(found.point).tolist()]
+        at = local_minima._Balls(problem, x, list(range(len(x))))
+        assert deviation(at.hessian(), hessian(problem, *found.point)) < 1e-14
