@@ -97,6 +97,9 @@ def test_multipliers_of_the_margin_problem_give_outer_weights_that_sum_to_zero()
 @pytest.mark.parametrize(
     ("number", "old"),
     [
+        ("03", "at the minimum: False"),
+        ("04", "It does not show that no other point is better"),
+        ("04", "the only place where equal class sizes are used"),
         ("05", "One spare axis is enough"),
         ("05", "nothing worse shows up. That is an observation"),
         ("05", "jiang2024"),
@@ -106,3 +109,18 @@ def test_multipliers_of_the_margin_problem_give_outer_weights_that_sum_to_zero()
 )
 def test_the_old_sentence_is_gone(number, old):
     assert old not in page(number)
+
+
+def test_two_dimensions_hold_nobody_back_from_the_best_of_two_dimensions():
+    """The old page measured a run in two dimensions against a bound that two dimensions cannot reach."""
+    problem = UFM(4, 5, 2, 5e-3, 1e-3, 1e-2)
+    ends = [problem.solve(seed).value for seed in range(6)]
+    assert max(ends) - min(ends) < 1e-9 and min(ends) > UFM(4, 5, 6, 5e-3, 1e-3, 1e-2).optimum().value + 0.01
+
+
+def test_unequal_classes_bend_the_shape_without_a_bias_too():
+    """The old page blamed the bias; what loses its equality is E'E."""
+    counts = torch.tensor([10, 10, 10, 1])
+    E = torch.eye(4, dtype=torch.float64)[torch.arange(4).repeat_interleave(counts)]
+    values = torch.linalg.svdvals(E @ (eye(4) - 0.25))[:3]
+    assert values.max() / values.min() > 1.5
