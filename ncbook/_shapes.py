@@ -34,7 +34,7 @@ def enclosed(name: str, classes: int, samples: int, layers: int, decay: float, *
         ArithmeticError: where no scale is proved to be better than zero.
         ImportError: without python-flint.
 
-    Source: branch and bound; the least penalty of chapter 13.
+    Source: branch and bound; the least penalty of the chapter on depth.
     """
     with precision(digits):
         curve = _Curve(name, classes, samples, layers, decay)

@@ -1,7 +1,8 @@
 """The best codes where no simplex ETF fits: K unit vectors in too few dimensions, exact where a proof is known.
 
 Two questions are asked of K unit vectors. *Tammes*: how small can the largest cosine be? *Softmax*: how large can the
-smallest margin be, when each class has the feature that suits it best? Chapter 12 proves where the answers agree.
+smallest margin be, when each class has the feature that suits it best? The chapter on codes proves where the answers
+agree.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Code:
         margin: the smallest distance from a row to the convex hull of the others: the lead that every class's logit
             can have at temperature 1. At least one minus the largest cosine, and equal to it at every best code here.
         name: what the arrangement is; for a numerical one, the best value known.
-        proved: whether it is exact and chapter 12 proves that no vectors have a smaller largest cosine.
+        proved: whether it is exact and the chapter on codes proves that no vectors have a smaller largest cosine.
     """
 
     vectors: Tensor
@@ -94,7 +95,7 @@ def best_features(weight: Tensor) -> tuple[Tensor, Tensor]:
     Raises:
         ValueError: for another shape, a non-finite entry, or fewer than two rows.
 
-    Source: the one-versus-rest margin of Jiang et al. (2024); the minimax identity is proved in chapter 12.
+    Source: the one-versus-rest margin of Jiang et al. (2024); the minimax identity is proved in the chapter on codes.
     """
     from scipy.optimize import nnls
 

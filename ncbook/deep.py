@@ -5,7 +5,7 @@ Minimise over ``L`` factors, the features ``H (N, d)``, then ``W_1 … W_(L-2) (
     mean loss of the logits  Z = H W_1' … W_(L-1)'   +   decay/2 (||H||^2 + ||W_1||^2 + … + ||W_(L-1)||^2)
 
 ``L = 2`` is the model of ``ncbook.ufm`` with equal decays and no bias. For linear layers the least penalty of given
-logits is a Schatten quasi-norm (Shang et al. 2020; proved in chapter 13), which is what lets low rank win.
+logits is a Schatten quasi-norm (Shang et al. 2020; proved in the chapter on depth), which is what lets low rank win.
 Sources: Tirer and Bruna (2022) and Súkeník et al. (2023) for the model, Súkeník et al. (2024) for low rank.
 """
 
@@ -139,7 +139,7 @@ class DeepUFM:
     def least_penalty(self, logits: Tensor) -> float:
         """Return the least penalty of linear factors with product ``logits`` (N, K): ``L decay/2 sum s^(2/L)``.
 
-        ``s`` are the logits' singular values; those below rounding count as 0. Chapter 13 proves it.
+        ``s`` are the logits' singular values; those below rounding count as 0. The chapter on depth proves it.
         """
         checks.tensor("logits", logits, "N, K", N=len(self.labels), K=self.num_classes)
         s = torch.linalg.svdvals(logits)
@@ -266,7 +266,7 @@ def exact_best_scale(problem: DeepUFM, name: str, *, digits: int = 30) -> ExactS
         ValueError: for another problem, another name, or an orthoplex of an odd number of classes.
         ArithmeticError: where no scale is proved to be better than zero.
 
-    Source: branch and bound in ball arithmetic (Johansson 2017), with the least penalty of chapter 13.
+    Source: branch and bound in ball arithmetic (Johansson 2017), with the least penalty of the chapter on depth.
     """
     checks.instance("problem", problem, DeepUFM)
     checks.option("name", name, *SHAPES)
@@ -284,7 +284,7 @@ def jump(layers: int, samples_per_class: int, num_samples: int) -> tuple[float, 
     The target is ``sqrt(n)``; for L factors the value jumps from ``sqrt(n) (L - 2)/(L - 1)`` at the returned decay. For
     ``L = 2`` it goes to zero without a jump, at ``1/(K sqrt(n))``.
 
-    Source: derived in chapter 13; the jump was described by Dang et al. (2023).
+    Source: derived in the chapter on depth; the jump was described by Dang et al. (2023).
     """
     L, n = checks.integer("layers", layers, minimum=2), checks.integer("samples_per_class", samples_per_class)
     N = checks.integer("num_samples", num_samples)

@@ -1,4 +1,4 @@
-"""The drawings of chapter 12: a margin as a distance, codes against bounds, and the cosines of rival arrangements."""
+"""The drawings of the chapter on codes: a margin as a distance, codes against bounds, rival arrangements' cosines."""
 
 from __future__ import annotations
 

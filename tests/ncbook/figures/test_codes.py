@@ -1,4 +1,4 @@
-"""The drawings of chapter 12 say what they were given."""
+"""The drawings of the chapter on codes say what they were given."""
 
 import math
 
