@@ -88,8 +88,8 @@ def test_figures_have_alt_text_and_a_number(path):
     for cell in cells(path, "code"):
         meta = cell.metadata.get("mystnb", {})
         text = "".join(o.get("data", {}).get("text/plain", "") for o in cell.outputs)
-        drawn = bool(re.search(r"<Figure size|(Exploration|LiveExperiment)\(", text))
-        described = re.search(r"(Exploration|LiveExperiment)\(", text) or meta.get("image", {}).get("alt")
+        drawn = bool(re.search(r"<Figure size|(Exploration|LiveExperiment|Table)\(", text))
+        described = re.search(r"(Exploration|LiveExperiment|Table)\(", text) or meta.get("image", {}).get("alt")
         if drawn and not (described and "figure" in meta and "nbval-ignore-output" in cell.metadata.get("tags", [])):
             lacking.append(cell.execution_count)
     assert lacking == []
@@ -102,7 +102,7 @@ def test_output_is_ignored_only_where_something_is_drawn_or_measured(path):
     for cell in cells(path, "code"):
         text = "".join(o.get("data", {}).get("text/plain", "") for o in cell.outputs)
         tags = cell.metadata.get("tags", [])
-        drawn = re.search(r"<Figure size|(Exploration|LiveExperiment)\(", text)
+        drawn = re.search(r"<Figure size|(Exploration|LiveExperiment|Table)\(", text)
         if "nbval-ignore-output" in tags and not drawn and not ("measured" in tags and cell.outputs):
             wrong.append(cell.execution_count)
     assert wrong == []
@@ -163,7 +163,7 @@ def printed_lines(path):
     """Return the lines of text that a reader sees, without the placeholders of figures."""
     outputs = [o for c in cells(path, "code") for o in c.outputs]
     texts = [o.get("text") or o.get("data", {}).get("text/plain", "") for o in outputs]
-    drawn = re.compile(r"<Figure size|(Exploration|LiveExperiment)\(")
+    drawn = re.compile(r"<Figure size|(Exploration|LiveExperiment|Table)\(")
     return [line for text in texts if not drawn.search(text) for line in text.splitlines() if line.strip()]
 
 
