@@ -26,7 +26,7 @@ def axe():
     return AXE.read_text(encoding="utf-8")
 
 
-def found(axe, visit, name, width, mode):
+def found(axe, visit, name, width, mode):  # noqa: F811
     page = visit(name, width=width, mode=mode)
     wait_for_math(page)
     page.wait_for_timeout(300)
