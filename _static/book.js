@@ -5,6 +5,10 @@ window.addEventListener("load", function () {
   for (const node of document.querySelectorAll("summary[aria-label], .search-button-field[aria-label]")) {
     node.removeAttribute("aria-label");
   }
+  // The entries of the bibliography are items of its list.
+  for (const node of document.querySelectorAll('.citation-list > [role="doc-biblioentry"]')) {
+    node.setAttribute("role", "listitem");
+  }
   const side = document.querySelector(".bd-sidebar-primary");
   if (side && !side.hasAttribute("role")) {
     side.setAttribute("role", "navigation");
