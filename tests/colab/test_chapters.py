@@ -37,6 +37,13 @@ def run(*arguments, **options):
     return subprocess.run([str(a) for a in arguments], check=True, text=True, capture_output=True, **options).stdout
 
 
+def execute(name, folder):
+    """Execute the notebook ``name`` of ``folder`` in the stand-in, away from this environment's paths."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    environment["no_proxy"] = "127.0.0.1"
+    return subprocess.run([str(PYTHON), "-c", RUN, name], cwd=folder, env=environment, text=True, capture_output=True)
+
+
 def versions():
     return {p["name"].lower(): p["version"] for p in json.loads(run(PYTHON, "-m", "pip", "list", "--format=json"))}
 
@@ -77,10 +84,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(colab):
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
 def test_chapter_runs_alone_in_an_empty_folder(colab, path, tmp_path):
     (tmp_path / path.name).write_bytes(path.read_bytes())
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV"))}
-    result = subprocess.run(
-        [str(PYTHON), "-c", RUN, path.name], cwd=tmp_path, env=environment, text=True, capture_output=True
-    )
+    result = execute(path.name, tmp_path)
     assert result.returncode == 0, result.stderr[-3000:]
     executed = json.loads((tmp_path / "executed.ipynb").read_text())
     bundles = [o.get("data", {}) for c in executed["cells"] if c["cell_type"] == "code" for o in c["outputs"]]
@@ -100,11 +104,7 @@ def set_up(tmp_path, address):
     """Run the set-up cell of a book at ``address`` and one import in the stand-in, as Colab does."""
     cells = [new_code_cell(repository.setup_cell(address)), new_code_cell("import ncbook; print(ncbook.__file__)")]
     nbformat.write(new_notebook(cells=cells), tmp_path / "a.ipynb")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV"))}
-    environment["no_proxy"] = "127.0.0.1"
-    return subprocess.run(
-        [str(PYTHON), "-c", RUN, "a.ipynb"], cwd=tmp_path, env=environment, text=True, capture_output=True
-    )
+    return execute("a.ipynb", tmp_path)
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
