@@ -15,7 +15,7 @@ PLACE = re.compile(r"(<!-- begin live -->).*?(<img\b[^>]*>).*?(<!-- end live -->
 
 def lay_in(page: Path) -> None:
     """Write the experiment between the marks of a page; without marks, or done already, it stays as it is."""
-    text = page.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8") if page.exists() else ""
     if not (found := PLACE.search(text)):
         return
     from ncbook import data
