@@ -119,7 +119,7 @@ def test_the_number_of_layers_follows_the_hand_and_the_keys(show):
 
 
 def test_under_strong_decay_every_shape_gives_up(show):
-    page = show("race", changes={"decay": 0.09, "layers": 8})
+    page = show("race", changes={"decay": 0.1, "layers": 12})
     settle(page)
     assert page.locator(".nclive-readout th[scope=col]").first.text_content() == "all give up"
     assert page.locator("svg text", has_text="gives up").count() == 4
