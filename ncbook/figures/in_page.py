@@ -70,7 +70,10 @@ class LiveExperiment:
         """
         data = json.dumps({"name": self.name, "parameters": self.parameters}, sort_keys=True).replace("</", "<\\/")
         ident = f"nc-{zlib.crc32(data.encode()):08x}"
-        image = checks.instance("image", image, str) or f'<img src="{_picture(self.still())}" alt="{html.escape(self.alt)}">'
+        image = (
+            checks.instance("image", image, str)
+            or f'<img src="{_picture(self.still())}" alt="{html.escape(self.alt)}">'
+        )
         scripts = "\n".join(_script(file) for file in ("core.js", *BELOW.get(self.name, ()), f"{self.name}.js"))
         return (
             f'<div class="nclive" id="{ident}"><style>{_script("style.css")}</style>'
