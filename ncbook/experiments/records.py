@@ -19,7 +19,10 @@ from ncbook.data import ImageData
 
 
 def provenance(command: str, device: torch.device | str, **about: Any) -> dict[str, Any]:
-    """Return what a recorded result must say about its origin: command, commit, device, versions, date.
+    """Return what a recorded result must say about its origin: command, commit, device, processor, versions, date.
+
+    ``processor`` is the model of the CPU, its vector instructions and the threads PyTorch may use; with a GPU, versions
+    include the driver's.
 
     Args:
         command: what was typed. device: what it ran on. about: what else is to be said, such as the data and a note.
@@ -36,8 +39,28 @@ def provenance(command: str, device: torch.device | str, **about: Any) -> dict[s
         commit = "unknown"
     name = torch.cuda.get_device_name(place) if place.type == "cuda" else f"CPU ({platform.machine()})"
     versions = {"python": platform.python_version(), "torch": torch.__version__}
+    if place.type == "cuda":
+        versions |= {"cuda": str(torch.version.cuda), "driver": _driver()}
     date = datetime.now(UTC).strftime("%Y-%m-%d")
-    return {"command": command, "commit": commit, "device": name, "versions": versions, "date": date} | about
+    where = {"device": name, "processor": _processor()}
+    return {"command": command, "commit": commit} | where | {"versions": versions, "date": date} | about
+
+
+def _processor() -> str:
+    """Return the model of this machine's CPU, its widest vector instructions, and the threads PyTorch may use."""
+    listing = Path("/proc/cpuinfo")
+    lines = listing.read_text().splitlines() if listing.exists() else []
+    named = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    model = next(named, platform.processor() or platform.machine())
+    return f"{model}, {torch.backends.cpu.get_cpu_capability()}, threads: {torch.get_num_threads()}"
+
+
+def _driver() -> str:
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        return subprocess.run(query, capture_output=True, text=True, check=True).stdout.split()[0]
+    except (OSError, subprocess.CalledProcessError, IndexError):
+        return "unknown"
 
 
 def described(images: ImageData) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def test_a_record_is_whole_and_has_null_where_json_has_no_number(tmp_path):
 def test_the_origin_holds_what_every_record_must_say():
     about = experiments.provenance("as typed", "cpu", note="a note")
     assert about["command"] == "as typed" and about["note"] == "a note" and about["device"].startswith("CPU")
-    assert set(about) == {"command", "commit", "device", "versions", "date", "note"}
+    assert set(about) == {"command", "commit", "device", "processor", "versions", "date", "note"}
     assert set(about["versions"]) == {"python", "torch"}
 
 
