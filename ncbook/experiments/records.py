@@ -9,6 +9,7 @@ import platform
 import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,48 @@ def write_record(path: str | Path, record: Mapping[str, Any]) -> None:
     beside = Path(path).with_suffix(".tmp")
     beside.write_text(json.dumps(_plain(record), indent=1) + "\n")
     beside.replace(path)
+
+
+def recorded(name: str) -> Path:
+    """Return where a recorded result is: a file or a folder of ``results/`` that came with the package.
+
+    Args:
+        name: as in ``results/README.md``, such as ``"memory-digits"``.
+
+    Raises:
+        ValueError: if nothing of that name is recorded here.
+    """
+    checks.instance("name", name, str)
+    beside = Path(__file__).resolve().parents[2] / "results"  # in a copy of the repository
+    if name and (found := beside / name).exists() and found.resolve().is_relative_to(beside):
+        return found
+    try:
+        installed = [Path(str(file.locate())) for file in metadata.files("ncbook") or ()]
+    except metadata.PackageNotFoundError:
+        installed = []
+    for path in (place for file in installed for place in (file, file.parent)):
+        if name and path.as_posix().endswith(f"/share/ncbook/results/{name}") and path.exists():
+            return path
+    raise ValueError(f"name must be that of a recorded result, got {name!r}, which is not in {beside} nor installed")
+
+
+def origin(record: Mapping[str, Any]) -> str:
+    """Return one line that says where a record comes from: machine, versions, date, commit, data.
+
+    Raises:
+        ValueError: if ``record`` is no mapping with its ``"provenance"``.
+    """
+    checks.instance("record", record, Mapping)  # type: ignore[type-abstract]
+    try:
+        about = record["provenance"]
+        machine = about.get("processor", about["device"]) if about["device"].startswith("CPU") else about["device"]
+        data = about.get("data", {})
+        named = data if isinstance(data, str) else data.get("name", "")
+        versions = ", ".join(f"{key} {value}" for key, value in about["versions"].items())
+        parts = (named, machine, versions, about["date"], f"commit {about['commit'][:9]}")
+    except (KeyError, AttributeError, TypeError) as error:
+        raise ValueError(f"record must hold a whole provenance, got {type(error).__name__}: {error}") from error
+    return "; ".join(part for part in parts if part)
 
 
 def _plain(value: Any) -> Any:
