@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import pytest
 import torch
@@ -141,23 +142,16 @@ class TestGrid:
 def test_what_is_recorded_still_loads(folder):
     results = arms.load(folder)
     assert len(results) == len(list(folder.glob("*.json"))) > 0
-    assert all(0.9 < r.run.history.last("test_accuracy") <= 1 for r in results)
+    least = 0.3 if "cifar10" in folder.name else 0.9  # of few photographs; a guess is right once in ten
+    assert all(least < r.run.history.last("test_accuracy") <= 1 for r in results)
 
 
-def test_numbers_of_chapter_8_are_what_was_recorded():
-    """The chapter cannot read results/ where it runs by itself, so what it writes out is checked here."""
+def test_chapter_8_reads_its_numbers_from_the_records():
     chapter = json.loads((ROOT / "chapters" / "08-what-twenty-per-cent-buys.ipynb").read_text(encoding="utf-8"))
-    text = "".join("".join(cell["source"]) + "\n" for cell in chapter["cells"])
-    runs = {"memory-digits": {}, "memory-bf16": {}}
-    for folder, of_arm in runs.items():
-        for r in sorted(arms.load(ROOT / "results" / folder), key=lambda r: r.seed):
-            of_arm.setdefault(str(r.arm), []).append(r.run.history)
-    right = lambda histories: tuple(round(397 * h.last("test_accuracy")) for h in histories)
-    for arm, (_, *others) in runs["memory-digits"].items():
-        nc1, quotient = (", ".join(f"{h.last(k):.3f}" for h in others) for k in ("nc1", "nc1_trace_quotient"))
-        assert f'"{arm}": ({right(others)}, ({nc1}), ({quotient}))' in text
-    bf16 = runs["memory-bf16"]
-    assert f"hits = ({right(bf16['learned-64+bf16'])}, {right(bf16['etf-16+bf16+narrow'])})" in text
+    code = "\n".join("".join(cell["source"]) for cell in chapter["cells"] if cell["cell_type"] == "code")
+    names = re.findall(r'recorded\("([^"]+)"\)', code)
+    assert {"memory-digits", "memory-bf16", "memory-cifar10", "memory-process.json"} <= set(names)
+    assert all(experiments.recorded(name).exists() for name in names)
 
 
 def test_an_empty_folder_of_results_is_refused(tmp_path):

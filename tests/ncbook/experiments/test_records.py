@@ -79,3 +79,22 @@ def test_the_commands_that_the_list_of_results_gives_can_be_parsed():
 def test_errors_are_one_line_that_names_the_matter(arguments, says):
     with pytest.raises(SystemExit, match=f"^error: {says}"):
         experiments.main(arguments)
+
+
+def test_what_is_recorded_is_found_and_says_where_it_comes_from():
+    folder = experiments.recorded("memory-digits")
+    assert folder == ROOT / "results" / "memory-digits" and experiments.recorded("shallow_mnist.json").is_file()
+    line = experiments.origin(json.loads(next(folder.glob("*.json")).read_text()))
+    assert line.startswith("digits; ") and "torch" in line and "commit" in line
+
+
+@pytest.mark.parametrize("name", ["", "nothing.json", "../pyproject.toml", "memory"])
+def test_what_is_not_recorded_is_named(name):
+    with pytest.raises(ValueError, match=r"^name must be that of a recorded result"):
+        experiments.recorded(name)
+
+
+@pytest.mark.parametrize("record", [{}, {"provenance": {}}, {"provenance": "typed"}])
+def test_a_record_without_its_origin_is_refused(record):
+    with pytest.raises(ValueError, match=r"^record must hold a whole provenance"):
+        experiments.origin(record)
