@@ -16,9 +16,10 @@ import argparse
 import os
 import sys
 from dataclasses import replace
+from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor, nn
 
 from ncbook import data
 from ncbook.data import ImageData
@@ -48,9 +49,8 @@ def dry_run(plan: Plan, images: ImageData, steps: int = 3) -> str:
         test_labels=images.test_labels[::tested],
     )
     model, recipe = build(plan, sample, arm, 0), replace(plan.recipe, epochs=steps, batch_size=batch)
-    with FlopCounterMode(display=False) as counter:
-        model(images.images[:2])
-    operations = 3 * counter.get_total_flops() / 2 * len(images.labels) * plan.recipe.epochs
+    # Both gradients of a convolution take as much as the convolution itself.
+    operations = 3 * forward_operations(model, images.images[:2]) * len(images.labels) * plan.recipe.epochs
     probe = train(model, sample, recipe, hardware=hardware, measure_every=steps, progress=False)
     seconds = len(images.labels) * plan.recipe.epochs / probe.images_per_second
     lines = [f"{'arm':<28}{'trained':>12}{'peak of a step':>16}"]
@@ -62,6 +62,20 @@ def dry_run(plan: Plan, images: ImageData, steps: int = 3) -> str:
     lines.append(f"a run is {operations / 1e15:.3g} PFLOP forward and backward, for {plan.recipe.epochs} epochs")
     lines.append(f"on {device}: about {seconds:.0f} s a run, {runs} runs: {minutes:.1f} minutes without measuring")
     return "\n".join(lines)
+
+
+def forward_operations(model: nn.Module, images: Tensor) -> int:
+    """Return the multiplications and additions of the convolutions for one image."""
+    counts: list[int] = []
+
+    def count(module: nn.Module, _: Any, output: Tensor) -> None:
+        counts.append(2 * module.weight.numel() * output[0, 0].numel())  # type: ignore[union-attr, operator]
+
+    hooks = [m.register_forward_hook(count) for m in model.modules() if isinstance(m, nn.Conv2d)]
+    model(images)
+    for hook in hooks:
+        hook.remove()
+    return sum(counts)
 
 
 def execute(args: argparse.Namespace, command: str) -> None:

@@ -7,8 +7,9 @@ import re
 import pytest
 import torch
 
-from ncbook import data, experiments, memory
+from ncbook import data, experiments, memory, models
 from ncbook.experiments import memory_arms as arms
+from ncbook.experiments import memory_command
 from ncbook.experiments.memory_arms import Arm, FiveSteps, small_plan
 from tests.conftest import ROOT
 
@@ -185,6 +186,15 @@ class TestCommand:
         shown = capsys.readouterr().out
         assert "about" in shown and "12 runs" in shown and shown.count(" MB") == 4
         assert not (tmp_path / "none").exists()
+
+    def test_operations_are_those_that_torch_counts(self):
+        from torch.utils.flop_counter import FlopCounterMode
+
+        model, images = models.resnet18(10, 64, width=8), torch.zeros(2, 3, 32, 32)
+        with FlopCounterMode(display=False) as counter:
+            model(images)
+        linear = 2 * 64 * 10
+        assert memory_command.forward_operations(model, images) == counter.get_total_flops() / 2 - linear
 
     def test_images_in_a_folder(self, tmp_path, capsys):
         from PIL import Image
