@@ -272,6 +272,7 @@ class _Runs:
                 print(half, setting, "seed", seed, file=sys.stderr, flush=True)
             self.done[name] = run(self.plan, images, setting, seed, self.device)
             if self.cache is not None:
+                self.cache.parent.mkdir(parents=True, exist_ok=True)
                 with self.cache.open("a") as file:
                     file.write(json.dumps([name, self.done[name]]) + "\n")
         return self.done[name]

@@ -92,6 +92,7 @@ def write_record(path: str | Path, record: Mapping[str, Any]) -> None:
     checks.instance("path", path, str, Path)
     checks.instance("record", record, Mapping)  # type: ignore[type-abstract]
     beside = Path(path).with_suffix(".tmp")
+    beside.parent.mkdir(parents=True, exist_ok=True)  # hours of work must not end for want of a folder
     beside.write_text(json.dumps(_plain(record), indent=1) + "\n")
     beside.replace(path)
 

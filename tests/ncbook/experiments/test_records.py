@@ -22,6 +22,11 @@ def test_a_record_is_whole_and_has_null_where_json_has_no_number(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 
+def test_a_folder_that_is_missing_is_made(tmp_path):
+    experiments.write_record(tmp_path / "new" / "deep" / "a.json", {"x": 1})
+    assert json.loads((tmp_path / "new" / "deep" / "a.json").read_text()) == {"x": 1}
+
+
 def test_the_origin_holds_what_every_record_must_say():
     about = experiments.provenance("as typed", "cpu", note="a note")
     assert about["command"] == "as typed" and about["note"] == "a note" and about["device"].startswith("CPU")
