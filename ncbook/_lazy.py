@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -22,10 +24,21 @@ def optional(name: str) -> Any:
         library = (error.name or "ncbook").partition(".")[0]
         if library == "ncbook":  # a mistake of ours
             raise
-        raise ModuleNotFoundError(
-            f"this needs {library}, which is not installed: pip install {INSTALLED_AS.get(library, library)}",
-            name=library,
-        ) from error
+        project = INSTALLED_AS.get(library, library)
+        said = f"this needs {library}, which is not installed: pip install {project}"
+        if extra := _extra(project):
+            said += f" (it comes with ncbook[{extra}])"
+        raise ModuleNotFoundError(said, name=library) from error
+
+
+def _extra(project: str) -> str | None:
+    """Return the first of our extras that brings a project, or None, as where ncbook is a folder on the path."""
+    try:
+        lines = importlib.metadata.requires("ncbook") or []
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    found = (re.match(rf"{re.escape(project)}\b.*; extra == ['\"]([\w-]+)['\"]", line) for line in lines)
+    return next((match.group(1) for match in found if match), None)
 
 
 def lazily(room: str, files: dict[str, tuple[str, ...]]) -> Callable[[str], Any]:

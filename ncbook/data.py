@@ -12,12 +12,14 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ncbook import checks
+from ncbook._lazy import optional
 
 CACHE = Path("~/.cache/ncbook")  # where downloads go unless `root` says otherwise
 DIGITS_PER_CLASS = 140  # the rarest digit has 174 images: 140 leave at least 34 for testing
@@ -172,25 +174,25 @@ def _tensors(images: np.ndarray, labels: np.ndarray, chosen: np.ndarray, keep: l
 
 
 def _digits() -> tuple[Pairs, list[str]]:
-    from sklearn.datasets import load_digits
+    load_digits = optional("sklearn.datasets").load_digits
 
     digits = load_digits()
     return (digits.images[:, None] / 16, digits.target), [str(k) for k in range(10)]
 
 
 def _mnist(root: Path, download: bool) -> tuple[Pairs, Pairs, list[str]]:
-    from torchvision.datasets import MNIST
+    published = optional("torchvision.datasets").MNIST
 
     raw = root / "MNIST" / "raw"
 
     def fetch() -> None:
-        for name, md5 in MNIST.resources:
+        for name, md5 in published.resources:
             packed = raw / name
             if packed.exists() or packed.with_suffix("").exists():
                 continue  # checked when read: IDX says its size, and gzip carries a checksum
             if not download:
                 raise FileNotFoundError(f"{packed} is missing")
-            _download(MNIST.mirrors, name, raw, md5)
+            _download(published.mirrors, name, raw, md5)
 
     _available("mnist", root, fetch)
     halves = []
@@ -201,7 +203,7 @@ def _mnist(root: Path, download: bool) -> tuple[Pairs, Pairs, list[str]]:
 
 
 def _download(mirrors: Sequence[str], name: str, folder: Path, md5: str) -> None:
-    from torchvision.datasets.utils import download_url
+    download_url = optional("torchvision.datasets.utils").download_url
 
     for i, mirror in enumerate(mirrors):
         try:
@@ -230,11 +232,11 @@ def _read_idx(path: Path, axes: int) -> np.ndarray:
 
 
 def _cifar10(root: Path, download: bool) -> tuple[Pairs, Pairs, list[str]]:
-    from torchvision.datasets import CIFAR10
+    photographs = optional("torchvision.datasets").CIFAR10
 
-    halves: list[CIFAR10] = []
+    halves: list[Any] = []
     _available(
-        "cifar10", root, lambda: halves.extend(CIFAR10(root, train, download=download) for train in (True, False))
+        "cifar10", root, lambda: halves.extend(photographs(root, train, download=download) for train in (True, False))
     )
     pairs = [(half.data.transpose(0, 3, 1, 2), np.asarray(half.targets)) for half in halves]
     return pairs[0], pairs[1], list(halves[0].classes)
@@ -275,13 +277,12 @@ def _image_folder(root: Path, size: int | None, seed: int) -> tuple[Pairs, Pairs
 
 
 def _read_images(folder: Path, names: Sequence[str], size: int | None) -> Pairs:
-    from PIL import Image
-    from torchvision.datasets.folder import IMG_EXTENSIONS
+    Image, extensions = optional("PIL.Image"), optional("torchvision.datasets.folder").IMG_EXTENSIONS
 
     images: list[np.ndarray] = []
     labels: list[int] = []
     for k, name in enumerate(names):
-        files = sorted(p for p in (folder / name).glob("*") if p.suffix.lower() in IMG_EXTENSIONS)
+        files = sorted(p for p in (folder / name).glob("*") if p.suffix.lower() in extensions)
         if not files:
             raise ValueError(f"source must have images in every class folder, got none in {folder / name}")
         for file in files:

@@ -47,10 +47,8 @@ UNWANTED = re.compile(
 
 
 def code_of(path: Path) -> str:
-    """Return a notebook's code, with shell and magic lines turned into ``pass``."""
-    cells = nbformat.read(path, as_version=4).cells
-    lines = "\n".join(c.source for c in cells if c.cell_type == "code").splitlines()
-    return "\n".join(re.sub(r"^(\s*)[%!].*$", r"\1pass", line) for line in lines)
+    """Return the code of the notebook at ``path``, as plain Python reads it."""
+    return imports.code_of(nbformat.read(path, as_version=4))
 
 
 @functools.lru_cache(maxsize=4)

@@ -7,9 +7,12 @@ are those that it loads on first use, and count only where somebody names them.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import nbformat
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,12 @@ class Module:
     path: Path
     imports: frozenset[str]
     offers: dict[str, str]  # name: module that it is loaded from
+
+
+def code_of(notebook: nbformat.NotebookNode) -> str:
+    """Return a notebook's code, with shell and magic lines turned into ``pass``."""
+    lines = "\n".join(c.source for c in notebook.cells if c.cell_type == "code").splitlines()
+    return "\n".join(re.sub(r"^(\s*)[%!].*$", r"\1pass", line) for line in lines)
 
 
 def modules(package: Path) -> dict[str, Module]:
@@ -34,7 +43,7 @@ def modules(package: Path) -> dict[str, Module]:
     offers = {name: dict(_offered(tree, paths)) for name, tree in trees.items() if paths[name].stem == "__init__"}
     found = {}
     for name, tree in trees.items():
-        direct = frozenset(_direct(_running(tree), paths, offers)) - {name}
+        direct = frozenset(_direct(running(tree), paths, offers)) - {name}
         found[name] = Module(paths[name], direct, offers.get(name, {}))
     return found
 
@@ -75,8 +84,8 @@ def _type_checking(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
 
 
-def _running(tree: ast.Module) -> Iterator[ast.AST]:
-    """Walk what can run: everything but the blocks for type checkers."""
+def running(tree: ast.Module) -> Iterator[ast.AST]:
+    """Walk the nodes that can run: all but the blocks for type checkers."""
     todo: list[ast.AST] = [tree]
     while todo:
         node = todo.pop()

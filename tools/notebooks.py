@@ -87,7 +87,7 @@ def convert(draft: Path, out: Path) -> None:
     notebook = jupytext.reads(text, fmt="py:percent")
     for cell in notebook.cells:
         if cell.source.strip() == "SETUP_CELL_HERE":
-            cell.source = setup_cell(address())
+            cell.source = setup_cell(address(), notebook)
     write(out, clean(notebook))
 
 

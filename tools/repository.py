@@ -2,7 +2,6 @@
 
 python -m tools.repository --write https://github.com/OWNER/NAME   (make repository URL=…)
 python -m tools.repository --check                                 lists every place that disagrees
-python -m tools.repository --setup-cell                            prints the notebooks' set-up cell
 """
 
 from __future__ import annotations
@@ -14,6 +13,8 @@ import tomllib
 from pathlib import Path
 
 import nbformat
+
+from tools import extras
 
 ROOT = Path(__file__).resolve().parent.parent
 ADDRESS = re.compile(r"https://[A-Za-z0-9.-]+(/[A-Za-z0-9._-]+){2}")
@@ -27,9 +28,9 @@ if importlib.util.find_spec("ncbook") is None:
     if not REPOSITORY:
         raise ModuleNotFoundError(
             "The package ncbook is missing, and its repository is not set: get it "
-            "from a copy of the book's folder with: pip install PATH_OF_THE_FOLDER"
+            'from a copy of the book with: pip install "FOLDER[{extras}]"'
         )
-    %pip install --quiet "ncbook @ git+{{REPOSITORY}}"
+    %pip install --quiet "ncbook[{extras}] @ git+{{REPOSITORY}}"
     importlib.invalidate_caches()
     if importlib.util.find_spec("ncbook") is None:
         raise ModuleNotFoundError(f"Installing from {{REPOSITORY}} failed: see above")"""
@@ -40,9 +41,9 @@ def address() -> str:
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["ncbook"]["repository"]
 
 
-def setup_cell(url: str) -> str:
-    """Return the text of every notebook's set-up cell."""
-    return SETUP_CELL.format(address=url)
+def setup_cell(url: str, notebook: nbformat.NotebookNode) -> str:
+    """Return the text of a notebook's set-up cell: it asks for what the notebook's code needs."""
+    return SETUP_CELL.format(address=url, extras=",".join(extras.needed(notebook)))
 
 
 def colab(url: str) -> str:
@@ -97,7 +98,7 @@ def expected(url: str) -> dict[Path, str]:
         cells = [c for c in notebook.cells if c.cell_type == "code" and c.source.startswith(SETUP_MARK)]
         if len(cells) != 1:
             raise ValueError(f"{path.name} must have one set-up cell (beginning {SETUP_MARK!r}), got {len(cells)}")
-        cells[0].source = setup_cell(url)
+        cells[0].source = setup_cell(url, notebook)
         files[path] = nbformat.writes(notebook) + "\n"
     return files
 
@@ -116,11 +117,8 @@ def main() -> None:
     group = parser.add_mutually_exclusive_group(required=True)
     group.add_argument("--write", metavar="URL")
     group.add_argument("--check", action="store_true")
-    group.add_argument("--setup-cell", action="store_true")
     args = parser.parse_args()
-    if args.setup_cell:
-        print(setup_cell(address()))
-    elif args.check:
+    if args.check:
         if wrong := disagreements():
             sys.exit("These disagree with the address in pyproject.toml: " + ", ".join(wrong))
         print(f"every place agrees: {address() or '(unset)'}")

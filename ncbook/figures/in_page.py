@@ -13,6 +13,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from ncbook import checks
+from ncbook._lazy import optional
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -78,9 +79,7 @@ def _script(name: str) -> str:
 
 
 def _picture(figure: Any) -> str:
-    from matplotlib.figure import Figure
-
-    if not isinstance(figure, Figure):
+    if not isinstance(figure, optional("matplotlib.figure").Figure):
         raise ValueError(f"still must draw a matplotlib Figure, got {type(figure).__name__}")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="webp", dpi=100, bbox_inches="tight")

@@ -13,7 +13,6 @@ from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
 import numpy as np
-from cycler import cycler
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -41,7 +40,7 @@ STYLE: Any = {  # Any: matplotlib types the keys one by one
     "grid.color": "#E5E5E5",
     "grid.linewidth": 0.8,
     "axes.axisbelow": True,
-    "axes.prop_cycle": cycler(color=COLORS),
+    "axes.prop_cycle": plt.cycler(color=COLORS),
     "lines.linewidth": 2.0,
     "figure.dpi": 144,
     "figure.facecolor": "white",

@@ -38,8 +38,8 @@ class Choices:
         if self.min_samples is not None:
             checks.integer("min_samples", self.min_samples)
         index = self.ignore_index
-        if index is not None and (isinstance(index, bool) or not isinstance(index, int)):
-            raise ValueError(f"ignore_index must be an integer or None, got {index!r}")
+        if index is not None and (isinstance(index, bool) or not isinstance(index, int) or abs(index) > checks.LARGEST):
+            raise ValueError(f"ignore_index must be an integer of 64 bits or None, got {index!r}")
         if self.classes is not None:
             object.__setattr__(self, "classes", _class_list(self.classes))
 

@@ -112,14 +112,19 @@ def measure(  # type: ignore[misc]  # the overloads stand for its options by **o
     """
     if not isinstance(model, nn.Module):
         raise ValueError(f"model must be a torch.nn.Module, got {type(model).__name__}")
-    if not isinstance(loader, Iterable):
+    if not isinstance(loader, Iterable) or isinstance(loader, str | bytes):
         raise ValueError(f"loader must be an iterable of batches, got {type(loader).__name__}")
     if mode not in ("eval", "train"):
         raise ValueError(f"mode must be 'eval' or 'train', got {mode!r}")
     checks.integer("keep_bytes", keep_bytes, minimum=0)
+    flags = {"shift_labels": shift_labels, "second_pass": second_pass, "synchronise": synchronise, "progress": progress}
+    for name, flag in flags.items():
+        checks.flag(name, flag)
+    if pooling is not None:
+        checks.function("pooling", pooling)
     choices = Choices(within, between, correction, classes, min_samples, ignore_index)
     model, classifier = original(model), original(classifier) if isinstance(classifier, nn.Module) else classifier
-    where = torch.device(device) if device is not None else _device(model)
+    where = checks.device("device", device) if device is not None else _device(model)
     ranks = Ranks(synchronise)
     if second_pass and iter(loader) is loader:
         raise ValueError("loader must be one that can be read twice with second_pass=True, got an iterator")
@@ -302,6 +307,7 @@ def find_classifier(model: nn.Module, run: Callable[[nn.Module], Any]) -> nn.Mod
     """
     if not isinstance(model, nn.Module):
         raise ValueError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    checks.function("run", run)
     named = getattr(model, "get_classifier", None)
     if callable(named) and isinstance(named(), nn.Module) and hasattr(named(), "weight"):
         return named()

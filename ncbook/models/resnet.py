@@ -7,18 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
-from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from ncbook import checks
+from ncbook._lazy import optional
 
 Stem = Literal["cifar", "imagenet"]
-Block = type[BasicBlock] | type[Bottleneck]
+Block = type[Any]
+BasicBlock: Any = optional("torchvision.models.resnet").BasicBlock
+Bottleneck: Any = optional("torchvision.models.resnet").Bottleneck
 
 DEPTHS: dict[int, tuple[Block, tuple[int, ...]]] = {18: (BasicBlock, (2, 2, 2, 2)), 50: (Bottleneck, (3, 4, 6, 3))}
 

@@ -35,15 +35,13 @@ def descend(problem: SphericalUFM, start: Point, *, steps: int, step_size: float
 
     Source: pymanopt's steepest descent, with the retraction of ``retract``.
     """
-    from pymanopt.optimizers import SteepestDescent
-
-    from ncbook.sphere.pymanopt_bridge import as_pymanopt, columns, rows
+    from ncbook.sphere.pymanopt_bridge import as_pymanopt, columns, optimizers, rows
 
     point = prepare(problem, *checks.sequence("start", start, 2))
     checks.number("step_size", step_size, positive=True)
     # A line search that never searches; the 1 keeps the optimiser from taking a small step for the end.
     constant = lambda objective, manifold, x, d, f0, df0: (1.0, manifold.retraction(x, step_size * d))
-    descent = SteepestDescent(
+    descent = optimizers.SteepestDescent(
         line_searcher=SimpleNamespace(search=constant),
         max_iterations=checks.integer("steps", steps) + 1,  # one more, so that the last step's end is logged too
         min_gradient_norm=0.0,

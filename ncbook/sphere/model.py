@@ -201,9 +201,7 @@ class SphericalUFM:
 
         Source: pymanopt's trust regions (Townsend, Koep and Weichwald 2016; Absil, Baker and Gallivan 2007).
         """
-        from pymanopt.optimizers import TrustRegions
-
-        from ncbook.sphere.pymanopt_bridge import as_pymanopt, columns, rows
+        from ncbook.sphere.pymanopt_bridge import as_pymanopt, columns, optimizers, rows
 
         checks.integer("max_iterations", max_iterations)
         checks.integer("seed", seed, minimum=0)
@@ -213,13 +211,13 @@ class SphericalUFM:
         options = {"min_gradient_norm": GRADIENT_TOLERANCE, "max_time": math.inf, "verbosity": 0}
         # By default a gain below 1e3 eps counts as noise. Here values near the bound carry a small relative error
         # instead, and at large temperature the bound is tiny, so the threshold is scaled with it.
-        trust = TrustRegions(
+        trust = optimizers.TrustRegions(
             max_iterations=max_iterations, rho_regularization=1e3 * min(1.0, self.lower_bound()), **options
         )
         result = trust.run(problem, initial_point=columns((W, H)))
         iterations = result.iterations
         if result.gradient_norm > GRADIENT_TOLERANCE:  # far above the bound noise stops the run: polish as usual
-            polish = TrustRegions(max_iterations=20, **options).run(problem, initial_point=result.point)
+            polish = optimizers.TrustRegions(max_iterations=20, **options).run(problem, initial_point=result.point)
             result, iterations = polish, iterations + polish.iterations
         point = Point(*(normalize(x, dim=1) for x in rows(result.point)))
         value, norm = formulas.value(self, *point), formulas.gradient_norm(self, *point)

@@ -6,19 +6,21 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pymanopt
 import torch
-from pymanopt.manifolds import Oblique, Product
 from torch import Tensor
 
+from ncbook._lazy import optional
 from ncbook.sphere import formulas
 from ncbook.sphere.formulas import Point
 
+pymanopt, manifolds = optional("pymanopt"), optional("pymanopt.manifolds")
+optimizers = optional("pymanopt.optimizers")
 
-def as_pymanopt(problem: Any) -> pymanopt.Problem:
+
+def as_pymanopt(problem: Any) -> Any:
     """Return a `SphericalUFM` as a pymanopt problem, on oblique manifolds of unit *columns*: (d, K) and (d, N)."""
     sizes = problem.num_classes, problem.num_samples
-    manifold = Product([Oblique(problem.feature_dim, size) for size in sizes])
+    manifold = manifolds.Product([manifolds.Oblique(problem.feature_dim, size) for size in sizes])
     last: dict[str, Any] = {}
 
     def at(*point: np.ndarray) -> tuple[Point, tuple[Tensor, Tensor]]:

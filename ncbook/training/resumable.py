@@ -23,6 +23,7 @@ from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 from ncbook import checks
+from ncbook._lazy import optional
 from ncbook.data import ImageData
 from ncbook.metrics import NeuralCollapse
 from ncbook.models import FeatureClassifier
@@ -170,9 +171,7 @@ class _Processes:
         self.accelerator: Any = None
         self.share = Share()
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            from accelerate import Accelerator
-
-            self.accelerator = Accelerator(cpu=device.type == "cpu")
+            self.accelerator = optional("accelerate").Accelerator(cpu=device.type == "cpu")
             device = self.accelerator.device
             self.share = Share(self.accelerator.process_index, self.accelerator.num_processes)
         self.device = device

@@ -71,8 +71,9 @@ def test_cells_do_one_thing(path):
 
 @by_chapter
 def test_set_up_cell_comes_first_and_is_the_one(path):
+    notebook = nbformat.read(path, as_version=4)
     first = cells(path, "code")[0].source
-    assert first.startswith(SETUP_MARK) and first == setup_cell(address())
+    assert first.startswith(SETUP_MARK) and first == setup_cell(address(), notebook)
 
 
 @by_chapter

@@ -18,7 +18,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from tests.conftest import ROOT
-from tools import repository
+from tools import extras, repository
 
 ENVIRONMENT = ROOT / ".venv-colab"
 PYTHON = ENVIRONMENT / "bin" / "python"
@@ -61,7 +61,7 @@ def colab(tmp_path_factory):
     dist = tmp_path_factory.mktemp("dist")
     run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", dist, ROOT)
     (wheel,) = dist.glob("*.whl")
-    run(PYTHON, "-m", "pip", "install", "-q", wheel)
+    run(PYTHON, "-m", "pip", "install", "-q", f"{wheel}[{','.join(extras.OURS)}]")
     return before, versions(), wheel
 
 
@@ -102,8 +102,9 @@ def without_package(colab):
 
 def set_up(tmp_path, address):
     """Run the set-up cell of a book at ``address`` and one import in the stand-in, as Colab does."""
-    cells = [new_code_cell(repository.setup_cell(address)), new_code_cell("import ncbook; print(ncbook.__file__)")]
-    nbformat.write(new_notebook(cells=cells), tmp_path / "a.ipynb")
+    notebook = new_notebook(cells=[new_code_cell(""), new_code_cell("import ncbook.sphere; print(ncbook.__file__)")])
+    notebook.cells[0].source = repository.setup_cell(address, notebook)
+    nbformat.write(notebook, tmp_path / "a.ipynb")
     return execute("a.ipynb", tmp_path)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import re
 import warnings
-from pathlib import Path
 
 import pytest
 
@@ -13,11 +12,6 @@ from tests.ncbook.bad_input import ELSEWHERE, RETURNED, bad, public
 from tests.ncbook.good_calls import good
 
 GOOD = good()
-# What does not keep the promise yet, a line a name: it can only shrink, for what is listed must still fail.
-KNOWN = {
-    line.split(":")[0]: set(line.split(":")[1].split())
-    for line in Path(__file__).with_name("bad_input_known.txt").read_text(encoding="utf-8").splitlines()
-}
 
 
 def broken_promises(name):
@@ -59,8 +53,4 @@ def test_the_table_holds_every_argument():
 def test_bad_input_is_refused_by_name(name):
     call, arguments = GOOD[name]
     call(**arguments)
-    assert broken_promises(name) == KNOWN.get(name, set())
-
-
-def test_what_is_known_is_public():
-    assert set(KNOWN) <= set(GOOD)
+    assert broken_promises(name) == set()

@@ -13,6 +13,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from tests.conftest import ROOT
 from tools import build, notebooks, repository
 
+NOTEBOOK = new_notebook(cells=[new_code_cell("from ncbook.figures import style")])
+
 
 def test_cleaning_keeps_text_and_drops_pictures_progress_and_widgets():
     cell = new_code_cell("x", execution_count=1)
@@ -46,7 +48,7 @@ def test_draft_becomes_a_notebook_with_the_set_up_cell(tmp_path):
     draft.write_text('# %% [markdown]\n# # T\n\n# %% [setup]\n\n# %% tags=["nbval-ignore-output"]\n1\n')
     notebooks.convert(draft, out)
     cells = nbformat.read(out, as_version=4).cells
-    assert cells[1].source == repository.setup_cell(repository.address())
+    assert cells[1].source == repository.setup_cell(repository.address(), nbformat.read(out, as_version=4))
     assert cells[2].metadata.tags == ["nbval-ignore-output"]
 
 
@@ -92,7 +94,7 @@ def test_an_address_of_another_form_is_refused(copy, monkeypatch, url):
 
 
 def test_set_up_cell_without_package_and_address_says_so_and_installs_nothing():
-    code = repository.setup_cell("").replace('find_spec("ncbook")', 'find_spec("ncbook_that_is_not_there")')
+    code = repository.setup_cell("", NOTEBOOK).replace('find_spec("ncbook")', 'find_spec("ncbook_that_is_not_there")')
     code = re.sub(r"(?m)^(\s*)%pip.*$", r"\1raise AssertionError('installed')", code)
     with pytest.raises(ModuleNotFoundError, match="its repository is not set"):
         exec(code, {})
@@ -100,7 +102,8 @@ def test_set_up_cell_without_package_and_address_says_so_and_installs_nothing():
 
 @pytest.mark.parametrize("works", [True, False])
 def test_set_up_cell_with_an_address_installs_from_it_and_stops_where_that_fails(works):
-    code = repository.setup_cell("https://github.com/a/b").replace('("ncbook")', '("ncbook_that_is_not_there")')
+    code = repository.setup_cell("https://github.com/a/b", NOTEBOOK)
+    code = code.replace('("ncbook")', '("ncbook_that_is_not_there")')
     code = re.sub(r"(?m)^(\s*)%pip (.*)$", r"\1install(\2)", code).replace("install --quiet ", "f")
     calls, module = [], types.ModuleType("ncbook_that_is_not_there")
     module.__spec__ = importlib.machinery.ModuleSpec(module.__name__, None)
@@ -118,7 +121,7 @@ def test_set_up_cell_with_an_address_installs_from_it_and_stops_where_that_fails
                 exec(code, {"install": install})
     finally:
         sys.modules.pop(module.__name__, None)
-    assert calls == ["ncbook @ git+https://github.com/a/b"]
+    assert calls == ["ncbook[notebook] @ git+https://github.com/a/b"]
 
 
 def test_a_chapters_key_follows_what_it_imports_and_nothing_else(tmp_path, monkeypatch):

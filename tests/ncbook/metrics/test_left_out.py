@@ -137,7 +137,7 @@ def test_merged_classes_are_warned_of() -> None:
     ({"classes": [0, 1]}, "got none of class 1 among the 2 in classes"),
     ({"min_samples": 0}, "min_samples must be an integer >= 1, got 0"),
     ({"min_samples": 7}, "labels must leave at least 2 classes to measure, got 0 of 7"),
-    ({"ignore_index": 0.5}, "ignore_index must be an integer or None"),
+    ({"ignore_index": 0.5}, "ignore_index must be an integer of 64 bits or None"),
     ({"ignore_index": None}, "labels must lie in 0 … 6, got values from -100 to 6"),
     ({"correction": 2}, "correction must be 0 or 1, got 2"),
     ({}, "got none of class 1 among 7 classes; min_samples=1 leaves"),
