@@ -311,7 +311,8 @@ def _found(name: str) -> Callable[..., Any]:
         return getattr(owner, method[0]) if method else owner
     layer = training.LastLayer(FEATURES, Y, torch.zeros(3, 4).double(), torch.zeros(3).double())
     hosts: dict[str, Callable[[], Any]] = {
-        "ImageData": lambda: DATA, "NeuralCollapse": metric, "UFM": lambda: FREE, "Loss": ufm.SquaredError, "DeepUFM": lambda: DEEP,
+        "ImageData": lambda: DATA, "NeuralCollapse": metric, "UFM": lambda: FREE, "Loss": ufm.SquaredError,
+        "DeepUFM": lambda: DEEP,
         "SphericalUFM": lambda: ROUND, "Flow": lambda: FLOW,
         "Limit": lambda: LIMIT, "ShallowReLU": lambda: NET, "FeatureClassifier": network,
         "ETFClassifier": lambda: models.ETFClassifier(3, 4), "UnitFeatures": models.UnitFeatures,
