@@ -16,6 +16,9 @@ PLANTS = [
     ("07", [], "largest[noise] <=", ("largest[noise] <=", "1 / (K - 1)", "0.96 / (K - 1)")),
     ("07", DOORS, "in cases.items()", ("def closing", "unit.max() *", "0.96 * unit.max() *")),
     ("07", DOORS, "in cases.items()", ("def closing", "mu_d * unit.min()", "1.04 * mu_d * unit.min()")),
+    ("11", ["def near_equality"], "largest ratio near", ("largest ratio near", "(s * t)", "(0.96 * s * t)")),
+    ("11", ["DECAY = ", "def apart", "def bisected"], "merges between",
+     ("merges between", "math.sqrt(sizes[-1]) / sum(sizes)", "1.04 * math.sqrt(sizes[-1]) / sum(sizes)")),
 ]  # fmt: skip
 
 
