@@ -30,7 +30,7 @@ import yaml
 from filelock import FileLock, Timeout
 from sqlalchemy.exc import OperationalError
 
-from tools import execution, imports
+from tools import execution, imports, landing_page
 from tools.cache import Kept, write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -68,10 +68,17 @@ def inputs(path: Path) -> list[Path]:
     return [known[name].path for name in sorted(names)]
 
 
+def records(path: Path) -> list[Path]:
+    """Return the recorded results that a chapter reads by name, a folder's one by one."""
+    names = re.findall(r'\brecorded\("([\w./-]+)"\)', code_of(path))
+    found = [ROOT / "results" / name for name in sorted(set(names))]
+    return [file for place in found for file in ([place] if place.is_file() else sorted(place.glob("*.json")))]
+
+
 def key(path: Path) -> str:
     """Return the digest of everything a chapter's output depends on besides its own code."""
     digest = hashlib.sha256(sys.version.encode())
-    for file in [*inputs(path), ROOT / "requirements.txt"]:
+    for file in [*inputs(path), *records(path), ROOT / "requirements.txt"]:
         digest.update(file.relative_to(ROOT).as_posix().encode() + file.read_bytes())
     return digest.hexdigest()
 
@@ -138,6 +145,7 @@ def pages(source: Path, output: Path, strict: bool) -> None:
         text = page.read_text(encoding="utf-8")
         if (trimmed := UNWANTED.sub("", text)) != text:
             write_whole(page, trimmed)
+    landing_page.lay_in(output / "_build" / "html" / "index.html")
     unfinished.unlink()
 
 

@@ -2,6 +2,7 @@
 
     python -m assignments.grading grade --assignment hw1 --submissions DIR --roster roster.csv --out grades.csv
     python -m assignments.grading similarity DIR [--assignment hw1] [--out pairs.csv]
+    python -m assignments.grading marking --assignment hw1 --submissions DIR --roster roster.csv --out marking/
     python -m assignments.grading report --assignment hw1 grades/results --out class.html
     python -m assignments.grading try hw1            the reference and the untouched notebook, for authors
 
@@ -21,7 +22,7 @@ from pathlib import Path
 from assignments.grading.isolation import Isolation, find_isolation
 from assignments.grading.platforms import PLATFORMS
 from assignments.grading.submission import Assignment
-from assignments.release import OUT
+from assignments.release import OUT, SECRET_FILE, ReleaseError, read_secret
 
 REFUSAL = """\
 Student code cannot be isolated here, and will not be run:
@@ -46,7 +47,7 @@ def isolation_for(args: argparse.Namespace, hide: list[Path]) -> Isolation:
 def grade_command(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    from assignments.grading import batch, marks, platforms, report, roster
+    from assignments.grading import batch, blind, marks, platforms, report, roster
 
     tqdm.monitor_interval = 0  # a thread would be missing in forked workers
     work = args.out.with_suffix("")
@@ -62,6 +63,8 @@ def grade_command(args: argparse.Namespace) -> None:
         students = roster.read_roster(args.roster, args.id_column, platform) if args.roster else None
         submissions, notes = roster.collect(args.submissions, students, platform)
         hand = marks.read_hand(args.hand, assignment, args.id_column or platform.id_column) if args.hand else {}
+        if args.hand and marks.is_anonymous(args.hand):
+            hand = blind.with_names(hand, [s.student for s in submissions], assignment.name, read_secret(args.secret))
         times = marks.read_times(args.submitted) if args.submitted else {}
         policy = marks.LatePolicy(args.due, args.grace, args.late_loss, args.late_cap) if args.due else None
         regrade = frozenset(args.regrade)
@@ -69,7 +72,7 @@ def grade_command(args: argparse.Namespace) -> None:
             raise ValueError(f"--regrade must name automatic questions, got {', '.join(sorted(unknown))}")
         if args.platform != "plain":
             platforms.fill(_export(args), platform, assignment.name, {}, args.column)  # says now what will not fit
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ReleaseError) as error:
         sys.exit(f"Nothing was graded: {error}")
     private = [args.submissions, work, args.released, args.out]
     private += [path for path in (args.roster, args.hand, args.submitted) if path]
@@ -124,6 +127,20 @@ def similarity_command(args: argparse.Namespace) -> None:
     print(f"{len(shown)} of {len(pairs)} pairs share at least {args.threshold:.0%}; all of them in {args.out}")
 
 
+def marking_command(args: argparse.Namespace) -> None:
+    from assignments.grading import blind, roster
+
+    try:
+        assignment = Assignment.read(args.released / args.assignment / "autograder")
+        platform = PLATFORMS[args.platform]
+        students = roster.read_roster(args.roster, args.id_column, platform) if args.roster else None
+        submissions, _ = roster.collect(args.submissions, students, platform)
+        count, lost = blind.write(submissions, assignment, args.out, read_secret(args.secret))
+    except (ValueError, OSError, ReleaseError) as error:
+        sys.exit(f"Nothing was written: {error}")
+    print(f"{count} answers to mark in {args.out}, {lost} not found in their notebook; marks go into marks.csv there")
+
+
 def report_command(args: argparse.Namespace) -> None:
     from assignments.grading import items
 
@@ -174,6 +191,15 @@ def main() -> None:
     grade.add_argument("--limit", action="append", default=[], metavar="NAME=NUMBER", help="e.g. call=20 (seconds)")
     grade.add_argument("--unsafe-no-isolation", action="store_true", help="run student code with all your rights")
     grade.add_argument("--unsafe-visible-files", action="store_true", help="leave your files readable to student code")
+    marking = commands.add_parser("marking", help="written answers under anonymous ids, and a table for their marks")
+    marking.add_argument("--assignment", required=True)
+    marking.add_argument("--submissions", type=Path, required=True, help="a notebook, zip or folder a student")
+    marking.add_argument("--roster", type=Path, help="class list, a CSV with a header")
+    marking.add_argument("--id-column", default="", help="the roster's column that file names contain")
+    marking.add_argument("--platform", choices=list(PLATFORMS), default="plain", help="whose table and file names")
+    marking.add_argument("--out", type=Path, default=Path("marking"), help="the folder to write")
+    for command in (grade, marking):
+        command.add_argument("--secret", type=Path, default=SECRET_FILE, help="file of the course's secret")
     about = commands.add_parser("report", help="one page about the class: histogram, difficulty, discrimination")
     about.add_argument("results", type=Path, help="the folder grades/results")
     about.add_argument("--assignment", required=True)
@@ -188,9 +214,9 @@ def main() -> None:
     attempt = commands.add_parser("try", help="grade a master's own solution and its untouched student notebook")
     attempt.add_argument("assignment")
     args = parser.parse_args()
-    {"grade": grade_command, "similarity": similarity_command, "report": report_command, "try": try_command}[
-        args.command
-    ](args)
+    known = {"grade": grade_command, "marking": marking_command, "similarity": similarity_command}
+    known |= {"report": report_command, "try": try_command}
+    known[args.command](args)
 
 
 if __name__ == "__main__":

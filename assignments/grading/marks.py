@@ -69,12 +69,12 @@ class Marks:
 
 
 def read_hand(path: Path, assignment: Assignment, id_column: str = "") -> dict[str, dict[str, float]]:
-    """Return marks given by hand from a table with a column of students and one a question.
+    """Return marks given by hand from a table with a column of students, or of anonymous ids, and one a question.
 
     Raises:
         ValueError: for a column that is no question graded by hand, or a mark that is no number from 0 to its points.
     """
-    table = read_roster(path, id_column)
+    table = read_roster(path, "anonymous" if is_anonymous(path) else id_column)
     manual = {q: about["points"] for q, about in assignment.questions.items() if about["manual"]}
     if not (columns := [c for c in table.columns if c in manual]):
         raise ValueError(f"{path} must have a column of {', '.join(manual)}, got {', '.join(table.columns)}")
@@ -94,6 +94,11 @@ def read_hand(path: Path, assignment: Assignment, id_column: str = "") -> dict[s
                 raise ValueError(f"{question} of {student} must be from 0 to {manual[question]:g}, got {text!r}")
             found.setdefault(student, {})[question] = mark
     return found
+
+
+def is_anonymous(path: Path) -> bool:
+    """Whether a table of marks names students by the ids of `assignments.grading.blind`."""
+    return read_roster(path).columns[0] == "anonymous"
 
 
 def read_times(path: Path) -> dict[str, datetime]:

@@ -13,7 +13,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
-from ncbook import data, deep, etf, figures, metrics, models, shallow, sphere, training, ufm
+from ncbook import data, deep, etf, experiments, figures, metrics, models, shallow, sphere, training, ufm
 
 DEEP = deep.DeepUFM(3, 2, 4, 0.01, 3)
 FREE = ufm.UFM(3, 2, 4, 0.01, 0.01, 0.01)
@@ -279,7 +279,9 @@ def good() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
             "feature_dim": 4, "weight_decay": 0.01, "epochs": 0, "seed": 0, "progress": False
         },
         "experiments.described": {"images": DATA},
+        "experiments.origin": {"record": {"provenance": experiments.provenance("x", "cpu")}},
         "experiments.provenance": {"command": "x", "device": "cpu"},
+        "experiments.recorded": {"name": "memory-digits"},
         "experiments.write_record": {"path": str(Path(tempfile.mkdtemp()) / "a.json"), "record": {"a": 1.0}},
         "figures.explore": {"draw": draw, "alt": "A", "labels": {"K": "K"}, "start": {"K": 1}, "K": [1]},
         "figures.Exploration": {
