@@ -15,6 +15,9 @@ book: ## execute the chapters and write _build/html/index.html
 serve: ## open the built book on http://localhost:8000 (this machine only)
 	$(PYTHON) -m http.server 8000 --bind 127.0.0.1 --directory _build/html
 
+offline: ## pack the built book into _build/neural-collapse.zip, with its checksum
+	@$(PYTHON) -m tools offline
+
 test: ## check everything: style, types, units, a strict build, the pages in a browser, the course
 	@$(PYTHON) -m tools test
 
@@ -48,4 +51,4 @@ repository: ## write the repository's address everywhere: make repository URL=ht
 clean: ## remove what was built, keep .venv
 	rm -rf _build build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
 
-.PHONY: help setup book serve test test-colab fuzz notebooks assignments format benchmark picture lock repository clean
+.PHONY: help setup book serve offline test test-colab fuzz notebooks assignments format benchmark picture lock repository clean

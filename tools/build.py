@@ -30,7 +30,7 @@ import yaml
 from filelock import FileLock, Timeout
 from sqlalchemy.exc import OperationalError
 
-from tools import execution, imports
+from tools import execution, imports, landing_page
 from tools.cache import Kept, write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -138,6 +138,7 @@ def pages(source: Path, output: Path, strict: bool) -> None:
         text = page.read_text(encoding="utf-8")
         if (trimmed := UNWANTED.sub("", text)) != text:
             write_whole(page, trimmed)
+    landing_page.lay_in(output / "_build" / "html" / "index.html")
     unfinished.unlink()
 
 

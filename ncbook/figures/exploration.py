@@ -33,7 +33,7 @@ def explore(
     start: Mapping[str, Any] | None = None,
     **choices: Sequence[Any],
 ) -> Exploration:
-    """Show ``draw`` under one or two sliders.
+    """Show ``draw`` under one or two sliders; a choice of two is two buttons.
 
     Args:
         draw: called as ``draw(**values)`` once for each combination of choices; returns a matplotlib ``Figure``.
@@ -119,13 +119,7 @@ class Exploration:
         data = json.dumps({"frames": frames, "alt": alts, "values": values})
         # The id is a digest of the content, so that the same figure gives the same page on every build.
         ident = f"ncx-{zlib.crc32(data.encode()):08x}"
-        rows = "".join(
-            f'<label class="ncx-row"><span>{html.escape(label)}</span>'
-            f'<input type="range" min="0" max="{len(vals) - 1}" step="1" value="{at}" '
-            f'aria-valuetext="{html.escape(vals[at])}">'
-            f"<output>{html.escape(vals[at])}</output></label>"
-            for label, vals, at in zip(self._labels.values(), values, self._start)
-        )
+        rows = "".join(map(_control, self._labels.values(), values, self._start))
         play = '<button type="button" class="ncx-play" aria-label="Play">&#9654;</button>' if len(values[0]) > 5 else ""
         return (
             f'<div class="ncx" id="{ident}"><style>{_STYLE}</style>'
@@ -140,6 +134,26 @@ class Exploration:
         for position, choice in zip(at, self.choices.values()):
             index = index * len(choice) + position
         return index
+
+
+def _control(label: str, values: list[str], at: int) -> str:
+    """Return a slider over the values of one parameter, or two buttons where there are two."""
+    label, shown = html.escape(label), [html.escape(value) for value in values]
+    if len(values) == 2:
+        pressed = ["true", "false"] if at == 0 else ["false", "true"]
+        buttons = "".join(
+            f'<button type="button" data-at="{i}" aria-pressed="{is_on}">{value}</button>'
+            for i, (value, is_on) in enumerate(zip(shown, pressed))
+        )
+        return (
+            f'<div class="ncx-two" role="group" aria-label="{label}"><span>{label}</span>'
+            f'<input type="hidden" value="{at}">{buttons}</div>'
+        )
+    return (
+        f'<label class="ncx-row"><span>{label}</span>'
+        f'<input type="range" min="0" max="{len(values) - 1}" step="1" value="{at}" '
+        f'aria-valuetext="{shown[at]}"><output>{shown[at]}</output></label>'
+    )
 
 
 def _different(name: str, values: Any) -> list[Any]:
@@ -231,6 +245,10 @@ _STYLE = (
     ".ncx-row{display:grid;grid-template-columns:1fr auto;gap:0 .75em;text-align:left;min-height:2em}"
     ".ncx-row input{grid-row:2;grid-column:1/-1;width:100%;margin:0;accent-color:#0072b2;height:1.6em}"
     ".ncx-row output{font-variant-numeric:tabular-nums;font-weight:600}"
+    ".ncx-two{display:flex;flex-wrap:wrap;gap:.5em;align-items:center;text-align:left;margin:.25em 0}"
+    ".ncx-two button{min-height:2.4em;padding:.2em .9em;border:1px solid #767676;border-radius:6px;"
+    "background:none;color:inherit;font:inherit;cursor:pointer}"
+    ".ncx-two button[aria-pressed=true]{background:#0072b2;border-color:#0072b2;color:#fff}"
     ".ncx-play{width:2.4em;height:2.4em;border-radius:50%;border:1px solid currentColor;"
     "background:none;color:inherit;cursor:pointer}"
 )
@@ -239,11 +257,12 @@ _STYLE = (
 _SCRIPT = """(function(){
 var box=document.querySelector('[id="IDENT"]:not([data-ready])');if(!box){return;}box.dataset.ready="1";
 var data=JSON.parse(box.querySelector('script[type="application/json"]').textContent);
-var img=box.querySelector("img"),sliders=box.querySelectorAll("input"),outs=box.querySelectorAll("output");
+var img=box.querySelector("img"),sliders=box.querySelectorAll("input");
 var first=img.src,made={},shown=0;
 function show(){var index=0;for(var i=0;i<sliders.length;i++){var at=+sliders[i].value;
-index=index*data.values[i].length+at;outs[i].textContent=data.values[i][at];
-sliders[i].setAttribute("aria-valuetext",data.values[i][at]);}
+index=index*data.values[i].length+at;var row=sliders[i].parentNode,out=row.querySelector("output");
+if(out){out.textContent=data.values[i][at];sliders[i].setAttribute("aria-valuetext",data.values[i][at]);}
+row.querySelectorAll("[data-at]").forEach(function(b){b.setAttribute("aria-pressed",String(+b.dataset.at===at));});}
 img.alt=data.alt[index];shown=index;var frame=data.frames[index];
 var ready=!frame?first:frame.length===1?frame[0]:made[index];if(ready){img.src=ready;return;}
 // What differs is laid over the first picture at full size: two layers that the page scales would not meet.
@@ -255,6 +274,8 @@ made[index]=canvas.toDataURL();if(shown===index){img.src=made[index];}});}
 function load(source){var picture=new Image();picture.src=source;
 return picture.decode().then(function(){return picture;});}
 for(var i=0;i<sliders.length;i++){sliders[i].addEventListener("input",function(){stop();show();});}
+box.querySelectorAll("[data-at]").forEach(function(b){b.addEventListener("click",function(){
+b.parentNode.querySelector("input").value=b.dataset.at;stop();show();});});
 var play=box.querySelector(".ncx-play"),timer=null;
 function stop(){if(timer){clearInterval(timer);timer=null;play.innerHTML="&#9654;";
 play.setAttribute("aria-label","Play");}}

@@ -18,7 +18,8 @@ from ncbook._lazy import optional
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NAMES = ("freefeatures", "neurons", "saddle", "simplex", "sphere")
+NAMES = ("freefeatures", "neurons", "race", "saddle", "simplex", "sphere", "train")
+BELOW = {"train": ("network.js",)}  # scripts that an experiment's own one needs before it
 
 
 def live(name: str, *, alt: str, still: Callable[[], Figure], **parameters: Any) -> LiveExperiment:
@@ -61,14 +62,22 @@ class LiveExperiment:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         return {"text/plain": repr(self), "text/html": self.to_html()}
 
-    def to_html(self) -> str:
-        """Return self-contained HTML; the same experiment gives the same text on every build."""
+    def to_html(self, image: str = "") -> str:
+        """Return self-contained HTML; the same experiment gives the same text on every build.
+
+        Args:
+            image: an ``<img>`` element to lay in for readers without scripts, instead of what ``still`` draws.
+        """
         data = json.dumps({"name": self.name, "parameters": self.parameters}, sort_keys=True).replace("</", "<\\/")
         ident = f"nc-{zlib.crc32(data.encode()):08x}"
-        scripts = "\n".join(_script(file) for file in ("core.js", f"{self.name}.js"))
+        image = (
+            checks.instance("image", image, str)
+            or f'<img src="{_picture(self.still())}" alt="{html.escape(self.alt)}">'
+        )
+        scripts = "\n".join(_script(file) for file in ("core.js", *BELOW.get(self.name, ()), f"{self.name}.js"))
         return (
             f'<div class="nclive" id="{ident}"><style>{_script("style.css")}</style>'
-            f'<div class="nclive-still"><img src="{_picture(self.still())}" alt="{html.escape(self.alt)}"></div>'
+            f'<div class="nclive-still">{image}</div>'
             f'<script type="application/json">{data}</script>'
             f'<script>{scripts}\nncLive.start("{ident}");</script></div>'
         )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from ncbook import checks, etf
 from ncbook.figures import style as figures
+from ncbook.figures.in_page import LiveExperiment, live
 
 # Paul Tol's muted scheme, for classes: nine colours told apart with any common colour vision, and a grey for the tenth.
 CLASS_COLORS = (
@@ -29,6 +31,9 @@ ACCURACIES = {
     "test_accuracy": "test accuracy",
     "nc4": "NC4: decided by nearest mean",
 }
+
+# Of the live network: a seed, and the turn (radians) after which its class 0 ends at the top.
+START, UPRIGHT = 3, 1.33
 
 
 def polygon_plane(class_means: Tensor) -> Tensor:
@@ -233,3 +238,31 @@ def hero(paths: Tensor, labels: Tensor, names: Sequence[str]) -> Figure:
     figures.bare(ax, limit)
     ax.set(xlim=(-1.25 * limit, 1.25 * limit), ylim=(-0.8 * limit, 1.02 * limit))
     return fig
+
+
+def train_it(
+    train: tuple[Tensor, Tensor],
+    test: tuple[Tensor, Tensor],
+    names: Sequence[str],
+    still: Callable[[], Figure],
+    table: bool = True,
+) -> LiveExperiment:
+    """Return the live experiment "train": a network on three classes of digits that the reader trains in the page.
+
+    The page holds the first 60 training and 30 test images of each class, a letter a pixel.
+
+    Args:
+        train, test: images (N, 1, 8, 8) in [0, 1] and labels (N,), as ``data.load("digits")`` gives them. names: of the
+            three classes. still: draws the picture for readers without scripts. table: show the numbers, too.
+    """
+
+    def letters(images: Tensor, labels: Tensor, per_class: int) -> str:
+        chosen = torch.cat([images[labels == k][:per_class] for k in range(len(names))])
+        return "".join(chr(ord("a") + level) for level in (16 * chosen).round().int().flatten().tolist())
+
+    data: dict[str, Any] = {"images": letters(*train, 60), "tests": letters(*test, 30), "names": list(names)}
+    alt = (
+        "Features of three classes of handwritten digits, followed through training. They start mixed in the middle, "
+        "sort themselves by class, and end in three tight points that form an equilateral triangle around the origin."
+    )
+    return live("train", alt=alt, still=still, side=train[0].shape[-1], seed=START, turn=UPRIGHT, table=table, **data)

@@ -83,6 +83,8 @@ def test_phone_page_does_not_scroll_sideways(visit, name, mode):
     wait_for_math(page)
     page.wait_for_timeout(200)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    printed = "[...document.querySelectorAll('.cell_output pre')]"
+    assert page.evaluate(f"{printed}.filter(e => e.scrollWidth > e.clientWidth + 1).length") == 0
 
 
 def luminance(colour):

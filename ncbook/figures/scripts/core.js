@@ -54,10 +54,12 @@
     this.box = box;
     this.parameters = parameters;
     this.panel = html("div", { class: "nclive-panel" });
+    this.into = this.panel; // where controls go
     this.figures = html("div", { class: "nclive-figures" });
     this.status = html("p", { class: "nclive-status", "aria-live": "polite", role: "status" });
     this.setters = {};
     this.visible = true;
+    this.touched = false;
     this.frame = 0;
     this.ticking = null;
     this.costs = []; // milliseconds of script in the last frames, for the tests
@@ -67,6 +69,12 @@
     const group = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": label, class: "nclive-stage" });
     this.figures.append(group);
     return group;
+  };
+
+  /* Lay the controls that follow into a box of their own, until the next call; null ends it. */
+  Lab.prototype.group = function (name) {
+    this.into = this.panel;
+    if (name) this.panel.append((this.into = html("div", { class: name })));
   };
 
   Lab.prototype.slider = function (name, label, low, high, step, value, change, format) {
@@ -80,7 +88,7 @@
     };
     input.addEventListener("input", () => { put(input.value); change(Number(input.value)); this.redraw(); });
     put(value);
-    this.panel.append(html("label", { class: "nclive-row" }, html("span", {}, label), output, input));
+    this.into.append(html("label", { class: "nclive-row" }, html("span", {}, label), output, input));
     this.setters[name] = put;
     return put;
   };
@@ -91,25 +99,25 @@
       html("button", { type: "button", onclick: () => { put(key); change(key); this.redraw(); } }, text));
     const put = (key) => options.forEach(([k], i) => buttons[i].setAttribute("aria-pressed", String(k === key)));
     put(value);
-    this.panel.append(html("div", { class: "nclive-choice", role: "group", "aria-label": label }, html("span", {}, label), ...buttons));
+    this.into.append(html("div", { class: "nclive-choice", role: "group", "aria-label": label }, html("span", {}, label), ...buttons));
     this.setters[name] = put;
     return put;
   };
 
   Lab.prototype.buttons = function (...named) {
-    const row = html("div", { class: "nclive-buttons" });
+    const row = (this.row = html("div", { class: "nclive-buttons" }));
     const made = named.map(([text, press]) => html("button", { type: "button", onclick: () => { press(); this.redraw(); } }, text));
     row.append(...made);
-    this.panel.append(row);
+    this.into.append(row);
     return made;
   };
 
   /* Lines of "what: value (theory)"; returns a function that takes the values. */
-  Lab.prototype.readout = function (lines) {
+  Lab.prototype.readout = function (lines, heading) {
     const cells = lines.map(([name]) => [name, html("td", {}), html("td", {})]);
     const rows = cells.map(([name, value, theory]) => html("tr", {}, html("th", { scope: "row" }, name), value, theory));
-    const head = html("tr", {}, html("td", {}), html("th", { scope: "col" }, "now"), html("th", { scope: "col" }, "the best there is"));
-    this.panel.append(html("table", { class: "nclive-readout" }, html("thead", {}, head), html("tbody", {}, ...rows)));
+    const head = html("tr", {}, html("td", {}), html("th", { scope: "col" }, "now"), html("th", { scope: "col" }, heading || "the best there is"));
+    this.into.append(html("table", { class: "nclive-readout" }, html("thead", {}, head), html("tbody", {}, ...rows)));
     return (values) => values.forEach(([value, theory], i) => {
       cells[i][1].textContent = value;
       cells[i][2].textContent = theory;
@@ -191,6 +199,7 @@
 
   /* The state stands in the address, so that a link shows what is shown here. */
   Lab.prototype.keep = function () {
+    if (!this.touched) return; // what ran by itself leaves the address alone
     try {
       const others = location.hash.slice(1).split("&").filter((part) => part && !part.startsWith(this.box.id + "="));
       const mine = this.box.id + "=" + encodeURIComponent(JSON.stringify(this.experiment.save()));
@@ -207,6 +216,7 @@
 
   window.ncLive = {
     html, svg, set, show, random,
+    still: () => still.matches,
     kernels: {},
     labs: {},
     colors: ["var(--nc-1)", "var(--nc-2)", "var(--nc-3)", "var(--nc-4)", "var(--nc-5)", "var(--nc-6)", "var(--nc-7)"],
@@ -217,9 +227,11 @@
       box.dataset.ready = "1";
       const given = JSON.parse(box.querySelector('script[type="application/json"]').textContent);
       const lab = new Lab(box, given.parameters);
+      for (const kind of ["pointerdown", "keydown", "click", "input"]) box.addEventListener(kind, () => { lab.touched = true; }, true);
       this.labs[ident] = lab;
       lab.experiment = factories[given.name](lab);
-      lab.buttons(["Start again", () => { lab.stop(); lab.experiment.load(null); lab.keep(); }]);
+      const again = () => { lab.stop(); lab.experiment.load(null); lab.keep(); lab.redraw(); };
+      lab.row.append(html("button", { type: "button", onclick: again }, "Start again"));
       box.querySelector(".nclive-still").remove();
       box.append(lab.figures, lab.panel, lab.status);
       lab.experiment.load(lab.kept());

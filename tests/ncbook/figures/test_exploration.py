@@ -82,9 +82,17 @@ def test_two_parameters_give_every_combination_with_the_last_varying_fastest():
 
 
 def test_html_is_self_contained_labelled_and_native():
-    page = explore(draw_line, alt="a line", labels={"slope": "steepness"}, slope=[1, 2]).to_html()
+    page = explore(draw_line, alt="a line", labels={"slope": "steepness"}, slope=[1, 2, 3]).to_html()
     assert not re.search(r"https?://|//cdn", page.replace("http://www.w3.org", ""))
     assert page.count('type="range"') == 1 and "steepness" in page and 'alt="a line (steepness = 1)"' in page
+
+
+def test_a_choice_of_two_is_two_buttons():
+    draw = lambda slope, kind: draw_line(slope)
+    page = explore(draw, alt="a line", start={"kind": "<b>"}, slope=[1, 2, 3], kind=["a", "<b>"]).to_html()
+    assert page.count('type="range"') == 1
+    assert re.findall(r'aria-pressed="(\w+)">([^<]+)</button>', page) == [("false", "a"), ("true", "&lt;b&gt;")]
+    assert 'role="group" aria-label="kind"' in page
 
 
 def test_start_is_what_shows_first():

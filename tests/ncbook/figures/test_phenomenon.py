@@ -155,3 +155,14 @@ def test_table_shows_the_values_at_the_epochs_asked_for():
     table = drawings.table(series, [0, 10])
     assert table.head == ("epoch", "0", "10")
     assert table.rows == (("NC1: spread within classes", "3", "0.001"), ("loss", "2", "1e-05"))
+
+
+def test_the_live_network_gets_the_first_images_of_each_class_a_letter_a_pixel():
+    levels = torch.arange(6 * 64).reshape(6, 1, 8, 8) % 17
+    labels = torch.tensor([1, 0, 2, 0, 1, 2])
+    test = levels[:3] / 16, torch.tensor([2, 1, 0])
+    given = drawings.train_it((levels / 16, labels), test, ["p", "q", "r"], lambda: None).parameters
+    letters = ["".join(chr(97 + int(x)) for x in image.flatten()) for image in levels]
+    assert given["images"] == "".join(letters[i] for i in (1, 3, 0, 4, 2, 5))
+    assert given["tests"] == "".join(letters[i] for i in (2, 1, 0))
+    assert given["names"] == ["p", "q", "r"] and given["side"] == 8

@@ -1,0 +1,46 @@
+"""What the tests of live experiments share: their names, what each starts with, and a look at their state."""
+
+import functools
+import json
+
+import pytest
+
+from ncbook import data
+from ncbook.figures import phenomenon, style
+
+START = {
+    "freefeatures": {"num_classes": 3, "weight_decay": 0.02, "feature_decay": 0.01},
+    "neurons": {"log_scale": 4},
+    "race": {"num_classes": 10, "layers": 3, "decay": 0.001},
+    "saddle": {"weight_decay": 0.1},
+    "simplex": {"num_classes": 4, "feature_dim": 3},
+    "sphere": {"num_classes": 3, "feature_dim": 2, "temperature": 5},
+    "train": {"autoplay": False},
+}
+by_name = pytest.mark.parametrize("name", START)
+of_vectors = pytest.mark.parametrize("name", ["freefeatures", "simplex", "sphere"])
+LAB = "Object.values(ncLive.labs)[0]"
+
+
+def still():
+    return style.new(2, 2)[0]
+
+
+@functools.cache
+def three_digits():
+    """The data of "train", as the book's pages hold it."""
+    digits = data.load("digits", classes=[0, 1, 2])
+    train, test = (digits.images, digits.labels), (digits.test_images, digits.test_labels)
+    return phenomenon.train_it(train, test, digits.class_names, still).parameters
+
+
+def parameters(name, **changes):
+    return (three_digits() if name == "train" else {}) | START[name] | changes
+
+
+def state(page):
+    return json.loads(page.evaluate(f"JSON.stringify({LAB}.experiment.save())"))
+
+
+def settle(page):
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
