@@ -223,6 +223,18 @@ def beside_the_peer(repeats: int) -> list[dict[str, Any]]:
     return results
 
 
+def dry_run(samples: int, feature_dim: int, num_classes: int) -> str:
+    """Return the memory of the input and of the report's float64 copy, and seconds from a hundredth of it here."""
+    part = max(4 * num_classes, samples // 100)
+    features, labels = data(part, feature_dim, num_classes, "cpu")
+    seconds, _ = timed(lambda: stream_form(features, labels, num_classes), "cpu", 1)
+    single = 4 * samples * feature_dim / 1e9
+    return (
+        f"{single:.1f} GB of features in float32, {3 * single:.1f} GB with a copy in float64\n"
+        f"as a stream about {seconds * samples / part:.0f} s on this CPU, on a GPU far less"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a tenth of the samples")
@@ -236,7 +248,11 @@ def main() -> None:
     parser.add_argument("--cpu-time", action="store_true", help="count CPU seconds of one thread: for a busy machine")
     parser.add_argument("--peer", action="store_true", help=f"compare with {PEER}, which must be importable")
     parser.add_argument("--repeats", type=int, default=5, help="turns with the peer")
+    parser.add_argument("--dry-run", action="store_true", help="estimate time and memory, measure nothing")
     given = parser.parse_args()
+    if given.dry_run:
+        print(dry_run(given.samples or 50_000, given.feature_dim, given.num_classes))
+        return
     if given.cpu_time:
         global CLOCK
         CLOCK, given.threads = time.process_time, 1

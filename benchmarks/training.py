@@ -7,7 +7,8 @@
 way is the one in most repositories: a ``DataLoader`` with workers that crop and flip PIL images, float32, one copy to
 the device a batch. The other is `ncbook.training.train`: data and augmentation on the device, and on a GPU bf16,
 ``channels_last`` and ``torch.compile`` (reported with and without each of them). ``ledger`` counts the bytes of a step
-and asks the allocator for its own peak; without a GPU there is only the count.
+and asks the allocator for its own peak; without a GPU there is only the count. ``--dry-run`` checks the arguments,
+counts the largest step and times a few images both ways.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import shlex
 import statistics
 import sys
 import time
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -136,6 +138,26 @@ def ledger(args: argparse.Namespace) -> dict[str, Any]:
     return {"ledger": rows, "provenance": {}}
 
 
+def dry_run(args: argparse.Namespace) -> str:
+    """Return what the benchmark will take: the largest step counted, and for ``speed`` a few images timed here."""
+    batch = max(args.batches) if args.what == "ledger" else args.batch_size
+    pictures, labels = torch.zeros(1).expand(batch, 3, 32, 32), torch.arange(batch) % 10
+    peak = memory.ledger(models.resnet18(10, 8 * args.width, width=args.width), (pictures, labels), simulate=True).peak
+    lines = [f"the largest step takes {peak / 1e6:.0f} MB of tensors, kernels' workspaces not counted"]
+    if args.what == "ledger":
+        lines.append(f"{2 * 3 * 2 * len(args.batches)} steps of two passes each: minutes on a GPU")
+        return "\n".join(lines)
+    images = data.load(args.data, root=args.root, samples_per_class=args.samples_per_class)
+    few = torch.arange(0, len(images.labels), max(1, len(images.labels) // 32))[:32]
+    sample = replace(images, images=images.images[few], labels=images.labels[few])
+    shape = {"width": args.width, "channels": images.image_shape[0]}
+    model = models.resnet18(images.num_classes, 8 * args.width, **shape)
+    found = plain_loop(sample, model, 16, 1, 0, "cpu")
+    seconds = 5 * args.epochs * len(images.labels) / found
+    lines.append(f"{args.epochs} epochs, five ways: about {seconds / 60:.0f} minutes on this CPU, on a GPU far less")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("speed", "ledger"))
@@ -150,7 +172,11 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--note", default="")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--dry-run", action="store_true", help="estimate time and memory, measure nothing")
     args = parser.parse_args()
+    if args.dry_run:
+        print(dry_run(args))
+        return
     found = {"speed": speed, "ledger": ledger}[args.what](args)
     if args.out is not None:
         found["provenance"] |= provenance("python benchmarks/training.py " + shlex.join(sys.argv[1:]), args.device)

@@ -68,10 +68,17 @@ def inputs(path: Path) -> list[Path]:
     return [known[name].path for name in sorted(names)]
 
 
+def records(path: Path) -> list[Path]:
+    """Return the recorded results that a chapter reads by name, a folder's one by one."""
+    names = re.findall(r'\brecorded\("([\w./-]+)"\)', code_of(path))
+    found = [ROOT / "results" / name for name in sorted(set(names))]
+    return [file for place in found for file in ([place] if place.is_file() else sorted(place.glob("*.json")))]
+
+
 def key(path: Path) -> str:
     """Return the digest of everything a chapter's output depends on besides its own code."""
     digest = hashlib.sha256(sys.version.encode())
-    for file in [*inputs(path), ROOT / "requirements.txt"]:
+    for file in [*inputs(path), *records(path), ROOT / "requirements.txt"]:
         digest.update(file.relative_to(ROOT).as_posix().encode() + file.read_bytes())
     return digest.hexdigest()
 

@@ -28,7 +28,7 @@ if importlib.util.find_spec("ncbook") is None:
     if not REPOSITORY:
         raise ModuleNotFoundError(
             "The package ncbook is missing, and its repository is not set: get it "
-            'from a copy of the book with: pip install "FOLDER[{extras}]"'
+            'from a copy of the book: pip install "FOLDER[{extras}]"'
         )
     %pip install --quiet "ncbook[{extras}] @ git+{{REPOSITORY}}"
     importlib.invalidate_caches()

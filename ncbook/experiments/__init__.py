@@ -12,9 +12,18 @@ from ncbook._lazy import lazily
 if TYPE_CHECKING:
     from ncbook.experiments import collapse_speed, memory_arms
     from ncbook.experiments.command import main
-    from ncbook.experiments.records import described, provenance, write_record
+    from ncbook.experiments.records import described, origin, provenance, recorded, write_record
 
-__all__ = ["collapse_speed", "described", "main", "memory_arms", "provenance", "write_record"]
+__all__ = [
+    "collapse_speed",
+    "described",
+    "main",
+    "memory_arms",
+    "origin",
+    "provenance",
+    "recorded",
+    "write_record",
+]
 
 __getattr__ = lazily(
     __name__,
@@ -22,6 +31,6 @@ __getattr__ = lazily(
         "collapse_speed": (),
         "memory_arms": (),
         "command": ("main",),
-        "records": ("described", "provenance", "write_record"),
+        "records": ("described", "origin", "provenance", "recorded", "write_record"),
     },
 )

@@ -22,6 +22,7 @@ import json
 import math
 import statistics
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -34,6 +35,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ncbook import checks, data, models
 from ncbook.data import ImageData
 from ncbook.experiments.records import described, provenance, write_record
+from ncbook.memory import ledger
 from ncbook.metrics import neural_collapse
 from ncbook.models import FeatureClassifier, normalise_features
 from ncbook.training import Hardware, Recipe, State, fit, last_layer, recalibrate
@@ -270,6 +272,7 @@ class _Runs:
                 print(half, setting, "seed", seed, file=sys.stderr, flush=True)
             self.done[name] = run(self.plan, images, setting, seed, self.device)
             if self.cache is not None:
+                self.cache.parent.mkdir(parents=True, exist_ok=True)
                 with self.cache.open("a") as file:
                     file.write(json.dumps([name, self.done[name]]) + "\n")
         return self.done[name]
@@ -279,11 +282,29 @@ def _setting(row: Mapping[str, Any]) -> Setting:
     return Setting(row["arm"], row["learning_rate"], row["temperature"])
 
 
+def dry_run(plan: Plan, images: ImageData) -> str:
+    """Return how many runs the comparison makes at most, the bytes of a step, and seconds from a few steps here."""
+    settings = len(plan.rates) * len(plan.temperatures)
+    runs = len(plan.arms) * (settings * len(plan.tuning_seeds) + len(TARGETS) * len(plan.seeds))
+    batch = images.images[:: max(1, len(images.labels) // 32)][:32], images.labels[:: len(images.labels) // 32][:32]
+    model = build(plan, images, plan.grid(plan.arms[0])[0], 0)
+    begun = time.monotonic()
+    fit(model, *batch, Recipe(1, 16), progress=False)
+    seconds = (time.monotonic() - begun) / len(batch[1]) * len(images.labels) * plan.epochs
+    count = min(plan.batch_size, len(images.labels))
+    peak = ledger(model, (images.images[:count], images.labels[:count]), simulate=True).peak
+    return (
+        f"at most {runs} runs of {plan.epochs} epochs; a step takes {peak / 1e6:.0f} MB of tensors\n"
+        f"on the CPU: about {seconds:.0f} s a run, {runs * seconds / 60:.0f} minutes without measuring"
+    )
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what this experiment asks beyond the data, the device and the place to write: every field of the `Plan`."""
     parser.set_defaults(device="cpu")
     parser.add_argument("--data-seed", type=int, default=0)
     parser.add_argument("--cache", type=Path, help="finished runs, to resume from")
+    parser.add_argument("--dry-run", action="store_true", help="count the runs and time a few steps, train nothing")
     for name, default in asdict(Plan()).items():
         kind = type(default[0]) if isinstance(default, tuple) else type(default)
         nargs = "+" if isinstance(default, tuple) else None
@@ -294,11 +315,14 @@ def execute(args: argparse.Namespace, command: str) -> None:
     """Run the comparison that the arguments of `add_arguments` ask for, and write its record."""
     if args.out is None:
         raise ValueError("--out must name the file to write, got none")
-    device = Hardware(args.device).resolved()
     given = {name: getattr(args, name) for name in asdict(Plan())}
     values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
     plan = Plan(**values)
     images = data.load(args.data, samples_per_class=args.samples_per_class, root=args.root, seed=args.data_seed)
+    if args.dry_run:
+        print(dry_run(plan, images))
+        return
+    device = Hardware(args.device).resolved()
     result = compare(plan, images, device=str(device), cache=args.cache)
     about = {"data": described(images), "data_seed": args.data_seed, "note": args.note}
     write_record(args.out, {"provenance": provenance(command, device, **about)} | result)

@@ -15,11 +15,16 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ncbook.data import DataUnavailable
-from ncbook.experiments import collapse_speed, memory_command
+from ncbook.experiments import collapse_speed, memory_command, process_memory
 from ncbook.training import CheckpointError
 
 # Each module has `add_arguments(parser)` and `execute(args, command)`.
-EXPERIMENTS = {"resnet18": memory_command, "resnet50": memory_command, "collapse-speed": collapse_speed}
+EXPERIMENTS = {
+    "resnet18": memory_command,
+    "resnet50": memory_command,
+    "step-memory": process_memory,
+    "collapse-speed": collapse_speed,
+}
 
 
 def main(arguments: Iterable[str] | None = None) -> None:

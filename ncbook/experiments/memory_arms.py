@@ -265,7 +265,7 @@ def summary(results: Iterable[Result]) -> list[dict[str, Any]]:
         row: dict[str, Any] = {"arm": str(arm), "seeds": len(runs), "parameters": runs[0].parameters}
         row |= {"counted_peak": runs[0].counted_peak, "peak_bytes": runs[0].run.peak_bytes}
         row["images_per_second"] = statistics.median(r.run.images_per_second for r in runs)
-        for name in ("test_accuracy", "nc1", "nc2_means", "nc3"):
+        for name in ("test_accuracy", "nc1", "nc1_trace_quotient", "nc2_means", "nc3"):
             values = [r.run.history.last(name) for r in runs]
             row[name] = (statistics.fmean(values), min(values), max(values))
         rows.append(row)

@@ -16,8 +16,10 @@ import argparse
 import os
 import sys
 from dataclasses import replace
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from ncbook import data
 from ncbook.data import ImageData
@@ -26,11 +28,18 @@ from ncbook.training import Hardware, Recipe, train
 
 
 def dry_run(plan: Plan, images: ImageData, steps: int = 3) -> str:
-    """Return what the grid will take: bytes of a step counted for each arm, seconds from a few steps of the first."""
+    """Return what the grid will take: bytes of a step counted for each arm, seconds from a few steps of the first.
+
+    Without a GPU the seconds are those of float32 on this processor; beside them is the arithmetic of a run, to be
+    divided by what a GPU does in a second.
+    """
     device, arm = plan.hardware.resolved(), plan.arms[0]
+    cuda = device.type == "cuda"
+    hardware, batch = hardware_of(plan, arm), plan.recipe.batch_size
+    if not cuda:  # nothing to compile for, half precision is emulated, and a small batch is as fast as a large one
+        hardware, batch, steps = replace(hardware, precision="float32", compile=False), min(batch, 16), 1
     # Spread over the classes, which are stored one after the other: measuring wants a sample of each.
-    batches = 20 if device.type == "cuda" else 1  # a GPU's step is too short to be timed alone
-    count = max(batches * plan.recipe.batch_size, 2 * images.num_classes)
+    count = max((20 if cuda else 1) * batch, 2 * images.num_classes)  # a GPU's step is too short to be timed alone
     every, tested = (max(1, len(labels) // count) for labels in (images.labels, images.test_labels))
     sample = replace(
         images,
@@ -39,25 +48,42 @@ def dry_run(plan: Plan, images: ImageData, steps: int = 3) -> str:
         test_images=images.test_images[::tested],
         test_labels=images.test_labels[::tested],
     )
-    recipe = replace(plan.recipe, epochs=steps)
-    options = {"hardware": hardware_of(plan, arm), "measure_every": steps, "progress": False}
-    probe = train(build(plan, sample, arm, 0), sample, recipe, **options)  # type: ignore[arg-type]
+    model, recipe = build(plan, sample, arm, 0), replace(plan.recipe, epochs=steps, batch_size=batch)
+    # Both gradients of a convolution take as much as the convolution itself.
+    operations = 3 * forward_operations(model, images.images[:2]) * len(images.labels) * plan.recipe.epochs
+    probe = train(model, sample, recipe, hardware=hardware, measure_every=steps, progress=False)
     seconds = len(images.labels) * plan.recipe.epochs / probe.images_per_second
     lines = [f"{'arm':<28}{'trained':>12}{'peak of a step':>16}"]
     for each in plan.arms:
-        found, model = step_ledger(plan, images, each), build(plan, images, each, 0)
-        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        found = step_ledger(plan, images, each)
+        trained = found.gradients // 4  # gradients are in float32 whatever the precision
         lines.append(f"{each!s:<28}{trained:>12,}{found.peak / 1e6:>13.0f} MB")
-    runs = len(plan.arms) * len(plan.seeds)
-    lines.append(
-        f"on {device}: about {seconds:.0f} s a run, {runs} runs: {runs * seconds / 60:.1f} minutes without measuring"
-    )
+    runs, minutes = len(plan.arms) * len(plan.seeds), len(plan.arms) * len(plan.seeds) * seconds / 60
+    lines.append(f"a run is {operations / 1e15:.3g} PFLOP forward and backward, for {plan.recipe.epochs} epochs")
+    lines.append(f"on {device}: about {seconds:.0f} s a run, {runs} runs: {minutes:.1f} minutes without measuring")
     return "\n".join(lines)
+
+
+def forward_operations(model: nn.Module, images: Tensor) -> int:
+    """Return the multiplications and additions of the convolutions for one image."""
+    counts: list[int] = []
+
+    def count(module: nn.Module, _: Any, output: Tensor) -> None:
+        counts.append(2 * module.weight.numel() * output[0, 0].numel())  # type: ignore[union-attr, operator]
+
+    hooks = [m.register_forward_hook(count) for m in model.modules() if isinstance(m, nn.Conv2d)]
+    model(images)
+    for hook in hooks:
+        hook.remove()
+    return sum(counts)
 
 
 def execute(args: argparse.Namespace, command: str) -> None:
     """Run the grid that the arguments of `add_arguments` ask for, and print its table."""
     images = data.load(args.data, root=args.root, samples_per_class=args.samples_per_class, image_size=args.image_size)
+    if args.dry_run and not torch.cuda.is_available():
+        # The arguments of a GPU's run, asked about elsewhere; sixteen bits are sixteen bits.
+        args.device, args.precision = "cpu", "bf16" if args.precision == "fp16" else args.precision
     plan = _plan(args, images)
     if args.dry_run:
         print(dry_run(plan, images))

@@ -16,6 +16,32 @@ PHASE_COLORS = {"forward": COLORS[0], "backward": COLORS[1], "step": COLORS[2]}
 
 
 @figures.house_style
+def savings(changes: Mapping[str, Mapping[str, float]], *, title: str = "") -> Figure:
+    """Draw relative changes as bars to the left, one group a row, one colour a way of counting.
+
+    Args:
+        changes: row to {way of counting: change as a share}, such as ``{"batch 2": {"counted": -0.19}}``.
+        title: above the drawing.
+    """
+    fig, ax = figures.new(6.4, 1.4 + 0.6 * len(changes))
+    ways = list(dict.fromkeys(way for values in changes.values() for way in values))
+    for i, values in enumerate(changes.values()):
+        for j, (way, change) in enumerate(values.items()):
+            y = i + 0.38 * (j - (len(values) - 1) / 2)
+            ax.barh(y, 100 * change, height=0.34, color=COLORS[ways.index(way)], hatch="//" if ways.index(way) else "")
+            ax.text(100 * change, y, f"{100 * change:.1f} ".replace("-", "−"), va="center", ha="right", fontsize=10)
+    for color, way in zip(COLORS, ways):
+        ax.barh(0, 0, color=color, hatch="//" if ways.index(way) else "", label=way)
+    ax.set_yticks(range(len(changes)), list(changes))
+    ax.invert_yaxis()
+    ax.grid(axis="y", visible=False)
+    lowest = min(change for values in changes.values() for change in values.values())
+    ax.set(xlabel="change (%)", title=title, xlim=(120 * min(lowest, -0.01), 0))
+    fig.legend(loc="outside lower center", ncols=len(ways))
+    return fig
+
+
+@figures.house_style
 def parameter_bars(before: Mapping[str, int], after: Mapping[str, int], *, title: str = "") -> Figure:
     """Draw the parameters of each part of a network, before and after a change, as pairs of bars.
 

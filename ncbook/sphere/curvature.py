@@ -49,7 +49,7 @@ def hessian(problem: SphericalUFM, W: Tensor, H: Tensor) -> Tensor:
     point = prepare(problem, W, H)
     K = problem.num_classes
     basis = tangent_basis(torch.cat(point))
-    images = torch.func.vmap(lambda v: torch.cat(hessian_product(problem, point, Point(v[:K], v[K:]))))(basis)
+    images = torch.cat(hessian_product(problem, point, Point(basis[:, :K], basis[:, K:])), dim=1)
     matrix = basis.flatten(1) @ images.flatten(1).T
     return (matrix + matrix.T) / 2
 

@@ -57,16 +57,19 @@ def gradient_norm(problem: SphericalUFM, W: Tensor, H: Tensor) -> float:
 def euclidean_hessian(
     problem: SphericalUFM, point: Point, direction: Point, known: tuple[Tensor, Tensor] | None = None
 ) -> Point:
-    """``known``: the residual at the point, where many products share it."""
+    """``known``: the residual at the point, where many products share it. A direction's leading axes are batched."""
     (W, H), (dW, dH) = point, direction
     G, P = residual(problem, W, H) if known is None else known
-    dz = problem.temperature * (dH @ W.T + H @ dW.T)
-    dG = P * (dz - (P * dz).sum(dim=1, keepdim=True)) / problem.num_samples
-    return Point(problem.temperature * (dG.T @ H + G.T @ dH), problem.temperature * (dG @ W + G @ dW))
+    dz = problem.temperature * (dH @ W.T + H @ dW.mT)
+    dG = P * (dz - (P * dz).sum(dim=-1, keepdim=True)) / problem.num_samples
+    return Point(problem.temperature * (dG.mT @ H + G.T @ dH), problem.temperature * (dG @ W + G @ dW))
 
 
 def hessian_product(problem: SphericalUFM, point: Point, direction: Point) -> Point:
-    """The projected Euclidean Hessian, minus ``<x, grad> v`` on each row: the sphere bends away from its tangent."""
+    """The projected Euclidean Hessian, minus ``<x, grad> v`` on each row: the sphere bends away from its tangent.
+
+    A direction's leading axes are batched.
+    """
     rows = zip(point, direction, euclidean_gradient(problem, *point), euclidean_hessian(problem, point, direction))
     return Point(*(project_rows(x, image) - (x * slope).sum(dim=1, keepdim=True) * v for x, v, slope, image in rows))
 

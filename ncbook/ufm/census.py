@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ncbook import checks
 from ncbook.ufm.formulas import Point, flat, objective, residual, split
-from ncbook.ufm.model import UFM, need_decay
+from ncbook.ufm.model import UFM, need_decay, need_free_features
 from ncbook.ufm.points import prepare
 
 _SEARCH_LIMIT = 400
@@ -63,6 +63,7 @@ def critical_points(
     Source: Levenberg (1944) and Marquardt (1963) applied to the gradient.
     """
     need_decay(checks.instance("problem", problem, UFM))
+    need_free_features(problem, "critical_points")
     checks.integer("max_iterations", max_iterations)
     checks.integer("seed", seed, minimum=0)
     checks.number("scale", scale, positive=True)
@@ -97,8 +98,8 @@ def _walk_downhill(problem: UFM, value: Callable[[Tensor], Tensor], x: Tensor, s
     share = torch.rand(len(x), generator=torch.Generator().manual_seed(seed + 1), dtype=torch.float64)
     patience = (longest * share.square()).long() - 1
     gradient = torch.func.vmap(torch.func.grad(value))
-    # Softmax's Hessian is at most 1/2 and so bounds the curvature by this; the step is safe at the start of the walk.
-    step = 1 / (x.square().sum(dim=1) / (2 * problem.num_samples) + 1)
+    # The loss's Hessian is at most its curvature, which bounds ours by this; the step is safe at the walk's start.
+    step = 1 / (problem.loss.curvature * x.square().sum(dim=1) / problem.num_samples + 1)
     for t in range(longest):
         moving = patience > t
         if not bool(moving.any()):

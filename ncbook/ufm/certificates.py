@@ -14,9 +14,11 @@ from torch import Tensor
 from ncbook import checks
 from ncbook._intervals import round_down, round_up
 from ncbook._landscape import off_class, with_labels
+from ncbook.ufm.duals import largest_scale, smoothed_dual, squared_dual
 from ncbook.ufm.enclosures import exact_certificate
 from ncbook.ufm.formulas import objective
-from ncbook.ufm.model import UFM
+from ncbook.ufm.losses import SquaredError, smoothing_of
+from ncbook.ufm.model import UFM, need_free_features
 from ncbook.ufm.multipliers import best_bias
 from ncbook.ufm.points import prepare
 
@@ -51,8 +53,12 @@ def certificate(
     place); and for ``bias_decay = 0`` the left-over ``Y'1`` is paid for by a bound on how far apart the entries of
     an optimal bias can lie.
 
+    Squared error and label smoothing have the same duality with their own conjugate in the entropy's place (chapter
+    10), rounded down as carefully. Focal loss has none: it is not convex.
+
     Args:
-        problem: the model; both ``weight_decay`` and ``feature_decay`` must be positive. Any ``feature_dim``.
+        problem: the model; both ``weight_decay`` and ``feature_decay`` must be positive. Any ``feature_dim``. The loss
+            must be convex and the features free.
         W: classifier (K, d). H: features (N, d), ordered by class. b: bias (K,). Any floating dtype and device.
         tolerance: ``is_global`` means ``gap <= tolerance * value``.
         exact: prove the bound in rational and interval arithmetic, where nothing is assumed of the machine's
@@ -60,20 +66,31 @@ def certificate(
             ``ufm.exact_certificate`` gives the intervals themselves.
 
     Returns:
-        Certificate: ``lower_bound`` is valid at every point and tight at every global minimum with ``d >= K - 1``.
+        Certificate: ``lower_bound`` is valid at every point and tight at every global minimum with ``d >= K - 1``
+            (``d >= K`` for squared error without a free bias).
 
     Raises:
-        ValueError: for a problem that is not a ``UFM``, a zero decay, a point of the wrong shape, a non-finite entry,
-            or a tolerance that is not a positive number.
+        ValueError: for a problem that is not a ``UFM``, a loss that is not convex, features ``nonnegative``, a zero
+            decay, a point of the wrong shape, a non-finite entry, or a tolerance that is not a positive number.
 
     Source: Zhu et al. (2021) for critical points (dual of the nuclear-norm problem); derived in chapter 4.
     """
     checks.number("tolerance", tolerance, positive=True)
     checks.flag("exact", exact)
     W, H, b = prepare(problem, W, H, b)
+    need_free_features(problem, "certificate")
+    if not problem.loss.convex:
+        raise ValueError(f"problem must have a convex loss for a certificate by duality, got {problem.loss.name}")
     value = float(objective(problem, W, H, b))
     logits, labels = H @ W.T, problem.labels
     threshold = problem.num_samples * problem.joint_decay
+    if isinstance(problem.loss, SquaredError) or smoothing_of(problem.loss) > 0:
+        if exact:
+            raise ValueError(f"exact must be False for {problem.loss.name}: its conjugate is bounded in floats only")
+        ratio, lower = _of_other_loss(problem, logits, b, threshold)
+        lower = max(0.0, lower)
+        gap = max(0.0, value - lower)
+        return Certificate(value, ratio, lower, gap, gap <= tolerance * value, tolerance)
     ratio = _norm_bound(with_labels(off_class(logits + b, labels), labels)) / threshold
     off = off_class(logits + best_bias(problem, logits, b), labels)
     lower = max(0.0, _dual_value(problem, off, threshold))
@@ -83,6 +100,26 @@ def certificate(
         value, lower = round_up(proved.value.upper), max(0.0, round_down(proved.lower_bound.lower))
         gap = max(0.0, round_up(proved.gap.upper))
     return Certificate(value, ratio, lower, gap, gap <= tolerance * value, tolerance)
+
+
+def _of_other_loss(problem: UFM, logits: Tensor, b: Tensor, threshold: float) -> tuple[float, float]:
+    """The spectral ratio and the dual value, rounded down, for squared error and label smoothing."""
+    labels, N, loss = problem.labels, problem.num_samples, problem.loss
+    Y = N * loss._gradient(logits + b, labels)
+    ratio = _norm_bound(Y) / threshold
+    Y = N * loss._gradient(logits + best_bias(problem, logits, b), labels)
+    sigma = _norm_bound(Y)
+    if sigma == 0:
+        return ratio, 0.0
+    fits = threshold / sigma * (1 - 16 * problem.num_classes * _U)
+    if isinstance(loss, SquaredError):
+        # Concave in the scale, a parabola: its top, or as far as fits.
+        own = float(Y.gather(1, labels[:, None]).sum())
+        top = max(0.0, -own / float(Y.square().sum()))
+        return ratio, max(squared_dual(problem, Y * scale) for scale in {min(1.0, fits), min(top, fits)})
+    off = Y.scatter(1, labels[:, None], 0.0)
+    fits = min(fits, largest_scale(off, labels, smoothing_of(loss) / problem.num_classes))
+    return ratio, max(smoothed_dual(problem, off * scale, smoothing_of(loss)) for scale in {min(1.0, fits), fits})
 
 
 def _norm_bound(Y: Tensor) -> float:
@@ -148,8 +185,8 @@ def _bias_price(problem: UFM, off: Tensor, labels: Tensor) -> float:
     # Where the objective is <= log K: ||H W'||_* <= log K / sqrt(lambda_W lambda_H), and in class k some sample has a
     # loss <= N/n_k log K, so that b_j - b_k <= N/n_k log K + sqrt(2) log K / sqrt(lambda_W lambda_H) for all j, k.
     spread = math.log(K) * (N / min(problem.class_sizes) + math.sqrt(2) / problem.joint_decay) * (1 + 8 * _U)
-    price = l1 / 2 * spread
-    if problem.bias_decay > 0:
+    price = l1 / 2 * spread if problem.has_bias else 0.0
+    if problem.bias_decay > 0 and problem.has_bias:
         square = math.fsum(y * y for y in imbalance) * (1 + 16 * _U)
         price = min(price, square / (2 * problem.bias_decay) if square > 0 else l1)
     return price * (1 + 16 * _U)

@@ -11,11 +11,10 @@ import numpy as np
 import torch
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from ncbook import checks
 from ncbook.ufm.formulas import Point, flat, objective, residual, split
-from ncbook.ufm.model import UFM
+from ncbook.ufm.model import UFM, need_free_features
 from ncbook.ufm.points import prepare
 
 _DENSE_LIMIT = 4000
@@ -90,6 +89,7 @@ def smallest_curvature(
     checks.integer("seed", seed, minimum=0)
     checks.integer("max_iterations", max_iterations)
     point = prepare(problem, W, H, b)
+    need_free_features(problem, "smallest_curvature")
     shift, small = _norm_bound(problem, point), _Reduced.build(problem, point)
     multiply = small.operator()
 
@@ -150,9 +150,10 @@ class _Reduced:
         p, r = self.problem, self.W.shape[1]
         dW, X, Y, db = self.split(x)
         W = torch.nn.functional.pad(self.W, (0, self.H.shape[1] - r)) + dW
-        logits = self.H @ W.T + X @ W[:, :r].T + self.U @ (Y @ W[:, r:].T) + self.b + db
+        logits = self.H @ W.T + X @ W[:, :r].T + self.U @ (Y @ W[:, r:].T) + self.b
+        logits = logits + db if p.has_bias else logits
         decay = p.weight_decay * dW.square().sum() + p.feature_decay * (X.square().sum() + Y.square().sum())
-        return cross_entropy(logits, p.labels) + (decay + p.bias_decay * db.square().sum()) / 2
+        return p.loss._value(logits, p.labels) + (decay + p.bias_stiffness * db.square().sum()) / 2
 
     def operator(self) -> Callable[[np.ndarray], np.ndarray]:
         gradient = torch.func.grad(self.objective)
@@ -167,12 +168,12 @@ class _Reduced:
 
 def _norm_bound(problem: UFM, point: Point) -> float:
     """An upper bound on the norm of the Hessian."""
-    # Softmax's Hessian is at most 1/2, and a step D moves the logits by at most ||(W, H, 1)|| ||D||.
+    # The loss's Hessian is at most its curvature, and a step D moves the logits by at most ||(W, H, 1)|| ||D||.
     W, H, b = point
     N = problem.num_samples
     squares = float(torch.linalg.matrix_norm(W, 2)) ** 2 + float(torch.linalg.matrix_norm(H.T @ H, 2)) + N
-    largest_decay = max(problem.weight_decay, problem.feature_decay, problem.bias_decay)
-    return squares / (2 * N) + top_singular(residual(problem, W, H, b))[0] + largest_decay
+    largest_decay = max(problem.weight_decay, problem.feature_decay, problem.bias_stiffness)
+    return problem.loss.curvature * squares / N + top_singular(residual(problem, W, H, b))[0] + largest_decay
 
 
 def top_singular(G: Tensor) -> tuple[float, Tensor, Tensor]:

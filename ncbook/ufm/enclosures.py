@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ncbook._intervals import Enclosure, enclose, flint, is_positive_definite, precision, rational
 from ncbook._landscape import off_class, with_labels
-from ncbook.ufm.model import UFM
+from ncbook.ufm.model import UFM, need_cross_entropy, need_free_features
 from ncbook.ufm.multipliers import best_bias
 from ncbook.ufm.points import Point, prepare
 
@@ -43,6 +43,8 @@ def exact_certificate(problem: UFM, W: Tensor, H: Tensor, b: Tensor, *, digits: 
     Source: the dual of the nuclear-norm problem, chapter 4.
     """
     W, H, b = point = prepare(problem, W, H, b)
+    need_cross_entropy(problem, "exact_certificate")
+    need_free_features(problem, "exact_certificate")
     with precision(digits):
         value = _value(problem, point)
         off = off_class(H @ W.T + best_bias(problem, H @ W.T, b), problem.labels)

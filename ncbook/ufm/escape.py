@@ -11,7 +11,7 @@ from ncbook import checks
 from ncbook._landscape import Escape
 from ncbook.ufm.curvature import hessian_vector_product, top_singular
 from ncbook.ufm.formulas import Point, residual
-from ncbook.ufm.model import UFM
+from ncbook.ufm.model import UFM, need_free_features
 from ncbook.ufm.points import prepare
 
 
@@ -40,7 +40,8 @@ def escape_direction(problem: UFM, W: Tensor, H: Tensor, b: Tensor, *, tolerance
 
     With ``G = residual``, top singular pair ``(v, u)``, a unit ``a`` with ``W a = 0`` and ``H a = 0``, and
     ``c = (lambda_H / lambda_W)^(1/4)``: ``dW = c u a'``, ``dH = -v a' / c``, ``db = 0``. The second derivative along it
-    is ``-2 (||G||_2 - sqrt(lambda_W lambda_H))``, at any point that has such an ``a``; what is returned is measured.
+    is ``-2 (||G||_2 - sqrt(lambda_W lambda_H))``, for any loss and at any point that has such an ``a``; what is
+    returned is measured.
 
     Args:
         problem: the model, with positive ``weight_decay`` and ``feature_decay``.
@@ -57,9 +58,15 @@ def escape_direction(problem: UFM, W: Tensor, H: Tensor, b: Tensor, *, tolerance
     """
     checks.number("tolerance", tolerance)
     W, H, b = point = prepare(problem, W, H, b)
+    need_free_features(problem, "escape_direction")
     sigma, v, u = top_singular(residual(problem, W, H, b))
     mu = problem.joint_decay
     if sigma <= (1 + tolerance) * mu:
+        if not problem.loss.convex:
+            reason = (
+                f"spectral ratio {sigma / mu:.6f} is not above 1; {problem.loss.name} is not convex, so this proves"
+            )
+            return Escape(None, math.nan, reason + " nothing about other points")
         return Escape(None, math.nan, f"the certificate holds: spectral ratio {sigma / mu:.6f} is not above 1")
     energy = problem.weight_decay * W.T @ W + problem.feature_decay * H.T @ H
     a = torch.linalg.eigh(energy)[1][:, 0]

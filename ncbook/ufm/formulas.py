@@ -6,9 +6,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
-
-from ncbook._landscape import off_class, with_labels
 
 if TYPE_CHECKING:
     from ncbook.ufm.model import UFM
@@ -26,15 +23,18 @@ class Point(NamedTuple):
     b: Tensor
 
 
+def logits(problem: UFM, W: Tensor, H: Tensor, b: Tensor) -> Tensor:
+    return H @ W.T + b if problem.has_bias else H @ W.T
+
+
 def objective(problem: UFM, W: Tensor, H: Tensor, b: Tensor) -> Tensor:
-    fit = cross_entropy(H @ W.T + b, problem.labels.to(H.device))
+    fit = problem.loss._value(logits(problem, W, H, b), problem.labels.to(H.device))
     decay = problem.weight_decay * W.square().sum() + problem.feature_decay * H.square().sum()
-    return fit + (decay + problem.bias_decay * b.square().sum()) / 2
+    return fit + (decay + problem.bias_stiffness * b.square().sum()) / 2
 
 
 def residual(problem: UFM, W: Tensor, H: Tensor, b: Tensor) -> Tensor:
-    labels = problem.labels.to(H.device)
-    return with_labels(off_class(H @ W.T + b, labels), labels) / problem.num_samples
+    return problem.loss._gradient(logits(problem, W, H, b), problem.labels.to(H.device))
 
 
 def gradient(problem: UFM, W: Tensor, H: Tensor, b: Tensor) -> Point:
@@ -42,7 +42,7 @@ def gradient(problem: UFM, W: Tensor, H: Tensor, b: Tensor) -> Point:
     return Point(
         G.T @ H + problem.weight_decay * W,
         G @ W + problem.feature_decay * H,
-        G.sum(dim=0) + problem.bias_decay * b,
+        G.sum(dim=0) * problem.has_bias + problem.bias_stiffness * b,
     )
 
 

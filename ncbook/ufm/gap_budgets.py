@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from ncbook import checks
 from ncbook.ufm.margins import best_margin, loss_of_margin
-from ncbook.ufm.model import UFM
+from ncbook.ufm.model import UFM, need_cross_entropy
 from ncbook.ufm.points import prepare
 
 
@@ -53,7 +53,9 @@ def gap_budget(problem: UFM, W: Tensor, H: Tensor, b: Tensor, *, nonnegative: bo
     Source: chapter 3, the proofs of its two theorems.
     """
     W, H, b = prepare(problem, W, H, b)
-    if checks.flag("nonnegative", nonnegative) and bool((H < 0).any()):
+    need_cross_entropy(problem, "gap_budget")
+    nonnegative = checks.flag("nonnegative", nonnegative) or problem.nonnegative
+    if nonnegative and bool((H < 0).any()):
         raise ValueError(f"H must be >= 0 with nonnegative=True, got a smallest entry of {float(H.min()):.3g}")
     K, n = problem.num_classes, problem.class_sizes[0]
     f_star, _, price = best_margin(K, problem.q, nonnegative=nonnegative)

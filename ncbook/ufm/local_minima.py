@@ -26,7 +26,7 @@ from torch import Tensor
 from ncbook import checks
 from ncbook._intervals import Enclosure, enclose, flint, is_positive_definite, precision, round_down, round_up
 from ncbook.ufm.formulas import Point
-from ncbook.ufm.model import UFM
+from ncbook.ufm.model import UFM, need_cross_entropy
 from ncbook.ufm.points import pack, prepare
 
 _LIMIT = 400
@@ -67,7 +67,8 @@ def prove_local_minimum(
     Source: strong convexity on a ball; the ball arithmetic of Johansson (2017). Used in chapter 5.
     """
     W, H, b = point = prepare(problem, W, H, b)
-    checks.flag("nonnegative", nonnegative)
+    need_cross_entropy(problem, "prove_local_minimum")
+    nonnegative = checks.flag("nonnegative", nonnegative) or problem.nonnegative
     size = sum(t.numel() for t in point)
     if size > _LIMIT:
         raise ValueError(f"problem must have at most {_LIMIT} variables for a proof, got {size}")

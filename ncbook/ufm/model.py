@@ -2,17 +2,17 @@
 
 The last layer of a network with its features set free: minimise over ``W (K, d)``, ``H (N, d)`` and ``b (K,)``
 
-    f = mean cross-entropy of (H W' + b)  +  weight_decay/2 ||W||^2  +  feature_decay/2 ||H||^2  +  bias_decay/2 ||b||^2
+    f = mean loss of (H W' + b)  +  weight_decay/2 ||W||^2  +  feature_decay/2 ||H||^2  +  bias_decay/2 ||b||^2
 
 with ``N`` samples ordered by class, ``n`` of each or as many as each class has. Source: Zhu et al. (2021) for the
-model; the closed forms, for equal classes, are proved in chapter 3 and certified point by point in chapter 4.
+model with cross-entropy; its closed forms are proved in chapter 3, those of the other losses in chapter 10.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,28 +21,15 @@ from scipy.optimize import Bounds, minimize
 from torch import Tensor
 
 from ncbook import checks
-from ncbook._landscape import AtPoint
-from ncbook.etf import simplex_etf
 from ncbook.ufm import formulas
+from ncbook.ufm.closed_forms import At, Optimum, closed_form, least_value
 from ncbook.ufm.formulas import Point
+from ncbook.ufm.losses import CrossEntropy, Focal, Loss, smoothing_of
 from ncbook.ufm.margins import best_margin
 
 
-class _At(AtPoint):
-    b = property(lambda self: self.point.b, doc="Bias (K,).")
-
-
 @dataclass(frozen=True)
-class Optimum(_At):
-    """A global minimum in closed form: its ``value``, the logit ``margin`` and squared norm of each row of ``W``."""
-
-    value: float
-    margin: float  # correct logit minus any other, the same for every sample
-    squared_weight_norm: float  # squared Euclidean norm of one row of W
-
-
-@dataclass(frozen=True)
-class Solution(_At):
+class Solution(At):
     """What the solver reached: the point, its ``value``, and the objective after each iteration."""
 
     value: float
@@ -60,10 +47,12 @@ class UFM:
         feature_dim: d >= 1. Any may be posed and solved; ``optimum`` needs d >= K - 1.
         weight_decay: lambda_W >= 0 on the classifier, in the convention ``lambda/2 ||W||^2``.
         feature_decay: lambda_H >= 0 on the features.
-        bias_decay: lambda_b >= 0 on the bias.
+        bias_decay: lambda_b >= 0 on the bias; ``math.inf`` is no bias (``b`` is then zero).
+        loss: ``CrossEntropy()``, ``SquaredError()``, ``LabelSmoothing(smoothing)`` or ``Focal(gamma)``.
+        nonnegative: features ``H >= 0``, behind a ReLU. The methods that ask for it take it from here.
 
     Raises:
-        ValueError: for a count that is not a positive integer or a decay that is negative or not finite.
+        ValueError: for a count that is not a positive integer, a decay that is negative or not finite, or no loss.
 
     Source: Zhu et al. (2021), equation for the regularised unconstrained feature model.
     """
@@ -74,6 +63,8 @@ class UFM:
     weight_decay: float
     feature_decay: float
     bias_decay: float = 0.0
+    loss: Loss = field(default_factory=CrossEntropy)
+    nonnegative: bool = False
 
     def __post_init__(self) -> None:
         checks.integer("num_classes", self.num_classes, minimum=2)
@@ -87,7 +78,10 @@ class UFM:
         object.__setattr__(self, "samples_per_class", sizes)
         checks.integer("feature_dim", self.feature_dim)
         for name in ("weight_decay", "feature_decay", "bias_decay"):
-            checks.number(name, getattr(self, name))
+            if not (name == "bias_decay" and isinstance(self.bias_decay, float) and self.bias_decay == math.inf):
+                checks.number(name, getattr(self, name))
+        checks.instance("loss", self.loss, Loss)
+        checks.flag("nonnegative", self.nonnegative)
 
     @property
     def class_sizes(self) -> tuple[int, ...]:
@@ -106,12 +100,25 @@ class UFM:
         return torch.arange(self.num_classes).repeat_interleave(torch.tensor(self.class_sizes))
 
     @property
-    def collapses(self) -> bool:
-        """True where the optimum is a simplex ETF; False where zero is, at ``K sqrt(n lambda_W lambda_H) >= 1``.
+    def has_bias(self) -> bool:
+        """False where ``bias_decay`` is infinite."""
+        return self.bias_decay != math.inf
 
-        With non-negative features the threshold is ``sqrt((K - 1)/K)``: read ``margin > 0`` off the optimum there.
+    @property
+    def bias_stiffness(self) -> float:
+        """``bias_decay``, or 1 without a bias: ``b`` is then zero and no logit sees it."""
+        return self.bias_decay if self.has_bias else 1.0
+
+    @property
+    def collapses(self) -> bool:
+        """True where the optimum is a frame of all classes; False where zero is, ``K sqrt(n lambda_W lambda_H) >= 1``.
+
+        Label smoothing adds itself to the left side; for focal loss the least of a scalar function decides. With
+        non-negative features the threshold differs: read ``margin > 0`` off the optimum there.
         """
-        return self.num_classes * self.q < 1
+        if isinstance(self.loss, Focal):
+            return best_margin(self.num_classes, self.q, loss=self.loss).margin > 0
+        return self.num_classes * self.q + smoothing_of(self.loss) < 1
 
     @property
     def joint_decay(self) -> float:
@@ -123,7 +130,7 @@ class UFM:
         """``sqrt(n lambda_W lambda_H)``: the decays' price for one unit of margin is ``(K - 1) q``."""
         n = self.samples_per_class
         if not isinstance(n, int):
-            raise ValueError(f"samples_per_class must be equal: for cross-entropy no closed form is proved with {n}")
+            raise ValueError(f"samples_per_class must be equal: for {self.loss.name} no closed form is proved with {n}")
         # From the left: at the threshold itself, rounding must not let the zero solution pass for a frame.
         return math.sqrt(n) * math.sqrt(self.weight_decay) * math.sqrt(self.feature_decay)
 
@@ -132,6 +139,12 @@ class UFM:
         checks.tensor("W", W, "K, d", K=self.num_classes, d=self.feature_dim)
         checks.tensor("H", H, "N, d", N=self.num_samples, d=self.feature_dim)
         checks.tensor("b", b, "K", K=self.num_classes)
+        if not self.has_bias and bool((b != 0).any()):
+            raise ValueError(
+                f"b must be zero with bias_decay=math.inf, got an entry of size {float(b.abs().max()):.3g}"
+            )
+        if self.nonnegative and bool((H < 0).any()):
+            raise ValueError(f"H must be >= 0 with nonnegative=True, got a smallest entry of {float(H.min()):.3g}")
 
     def objective(self, W: Tensor, H: Tensor, b: Tensor) -> Tensor:
         """Return the objective at a point as a differentiable scalar.
@@ -148,8 +161,7 @@ class UFM:
     def gradient(self, W: Tensor, H: Tensor, b: Tensor) -> Point:
         """Return the gradient with respect to ``W``, ``H`` and ``b`` from the formula (no autograd).
 
-        With ``G = (softmax(H W' + b) - one-hot) / N``, shape (N, K): ``G'H + lambda_W W``, ``G W + lambda_H H``,
-        ``G'1 + lambda_b b``.
+        With ``G = residual``, shape (N, K): ``G'H + lambda_W W``, ``G W + lambda_H H``, ``G'1 + lambda_b b``.
 
         Raises:
             ValueError: for a wrong shape or a non-finite entry, naming the argument.
@@ -158,7 +170,7 @@ class UFM:
         return formulas.gradient(self, W, H, b)
 
     def residual(self, W: Tensor, H: Tensor, b: Tensor) -> Tensor:
-        """Return ``G = (softmax(H W' + b) - one-hot) / N``, shape (N, K): the gradient with respect to the logits.
+        """Return the gradient with respect to the logits, (N, K): ``(softmax(H W' + b) - one-hot) / N`` by default.
 
         Raises:
             ValueError: for a wrong shape or a non-finite entry, naming the argument.
@@ -177,10 +189,10 @@ class UFM:
         Raises:
             ValueError: for a zero decay, where the infimum is not attained, or unequal classes, where none is proved.
 
-        Source: chapter 3.
+        Source: chapter 3 for cross-entropy, chapter 10 for the other losses.
         """
         need_decay(self, "lower_bound")
-        return best_margin(self.num_classes, self.q, nonnegative=nonnegative).value
+        return least_value(self, checks.flag("nonnegative", nonnegative) or self.nonnegative)
 
     def optimum(self, *, nonnegative: bool = False, generator: torch.Generator | None = None) -> Optimum:
         """Return a global minimum in closed form.
@@ -195,6 +207,11 @@ class UFM:
         simplex ETF), and ``b = 0``. It is optimal for every bias decay; for ``K = 2`` and ``bias_decay = 0`` it is one
         of a family of optima with other biases, else the only one up to a change of the frame.
 
+        Other losses (chapter 10). Label smoothing and focal loss: the same frame at another margin. Squared error,
+        ``mu = sqrt(lambda_W lambda_H)``: without bias rows of squared norm ``t_k sqrt(lambda_H/lambda_W)``, orthogonal,
+        ``t_k = max(0, sqrt(n_k) - N mu)``, for any class sizes and also with ``nonnegative``; with a bias and equal
+        classes a simplex ETF, and a growing part along all ones once ``lambda_b/(1 + lambda_b) > K q``.
+
         Args:
             nonnegative: require ``H >= 0`` (features behind a ReLU).
             generator: if given, the frame is drawn at random among the equally optimal ones: turned by a rotation, or,
@@ -207,31 +224,8 @@ class UFM:
 
         Source: derived and proved in chapter 3 (Zhu et al. 2021 show the ETF; the value is worked out there).
         """
-        K, d = self.num_classes, self.feature_dim
         need_decay(self, "optimum")
-        checks.flag("nonnegative", nonnegative)
-        least, name = (K, "an orthogonal frame") if nonnegative else (K - 1, "a simplex ETF")
-        if d < least:
-            raise ValueError(f"feature_dim must be >= {least} for {name} of {K} classes, got {d}")
-        best = best_margin(K, self.q, nonnegative=nonnegative)
-        if nonnegative:
-            axes = torch.arange(d)
-            if generator is not None:
-                axes = torch.randperm(d, generator=generator, device=generator.device).cpu()
-            frame = torch.eye(K, d, dtype=torch.float64)[:, axes]
-            # Rows of the centred frame have norm sqrt((K - 1)/K), rows of the frame norm 1: fourth roots even this out.
-            uneven, length = (K / (K - 1)) ** 0.25, math.sqrt(best.margin)
-            W, means = uneven * (frame - frame.mean(dim=0)), frame / uneven
-        else:
-            W = means = simplex_etf(K, d, generator=generator)
-            length = math.sqrt((K - 1) / K * best.margin)
-        n = self.class_sizes[0]
-        # (n lambda_H / lambda_W)^(1/4), each root apart so that no ratio of extreme decays overflows.
-        stretch = (math.sqrt(n) * math.sqrt(self.feature_decay)) ** 0.5 / self.weight_decay**0.25
-        W = length * stretch * W
-        H = (length / stretch * means).repeat_interleave(n, dim=0)
-        point = Point(W, H, torch.zeros(K, dtype=torch.float64))
-        return Optimum(point, best.value, best.margin, float(W[0].square().sum()))
+        return closed_form(self, checks.flag("nonnegative", nonnegative) or self.nonnegative, generator)
 
     def random_point(self, seed: int = 0, scale: float = 1.0) -> Point:
         """Return Gaussian ``W``, ``H``, ``b`` of standard deviation ``scale``, reproducible from ``seed``."""
@@ -240,7 +234,8 @@ class UFM:
         g = torch.Generator().manual_seed(seed)
         K, N, d = self.num_classes, self.num_samples, self.feature_dim
         shapes = (K, d), (N, d), (K,)
-        return Point(*(scale * torch.randn(*shape, generator=g, dtype=torch.float64) for shape in shapes))
+        W, H, b = (scale * torch.randn(*shape, generator=g, dtype=torch.float64) for shape in shapes)
+        return Point(W, H.abs() if self.nonnegative else H, b if self.has_bias else 0 * b)
 
     def solve(
         self,
@@ -270,7 +265,7 @@ class UFM:
         """
         need_decay(self, "solve")
         checks.integer("max_iterations", max_iterations)
-        checks.flag("nonnegative", nonnegative)
+        nonnegative = checks.flag("nonnegative", nonnegative) or self.nonnegative
         checks.integer("seed", seed, minimum=0)
         checks.number("scale", scale)
         W, H, b = self.random_point(seed, scale) if start is None else checks.sequence("start", start, 3)
@@ -326,6 +321,25 @@ def need_decay(problem: UFM, caller: str = "this") -> None:
     for name in ("weight_decay", "feature_decay"):
         if getattr(problem, name) == 0:
             raise ValueError(f"{name} must be > 0 for {caller}: without it the minimum is not attained, got 0")
+
+
+def need_free_features(problem: UFM, caller: str) -> None:
+    """Raise ``ValueError`` for features behind a ReLU, for which a duality over all features says nothing tight."""
+    if problem.nonnegative:
+        raise ValueError(
+            f"problem must have nonnegative=False for {caller}: its theory moves features in every direction, and the "
+            "nuclear norm is not the price of features >= 0 (lower_bound() has the proved bound)"
+        )
+
+
+def need_cross_entropy(problem: UFM, caller: str) -> None:
+    """Raise ``ValueError`` unless the problem is the one of chapters 3 to 5."""
+    if not isinstance(problem.loss, CrossEntropy):
+        raise ValueError(
+            f"problem must have loss=CrossEntropy() for {caller}, whose formulas are its, got {problem.loss}"
+        )
+    if not problem.has_bias:
+        raise ValueError(f"problem must have a finite bias_decay for {caller}, got no bias")
 
 
 def _projected(gradient: np.ndarray, x: np.ndarray, low: np.ndarray) -> np.ndarray:

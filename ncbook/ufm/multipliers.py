@@ -12,18 +12,26 @@ import torch
 from torch import Tensor
 
 from ncbook._landscape import off_class
+from ncbook.ufm.losses import SquaredError, smoothing_of
 from ncbook.ufm.model import UFM
 
 
 def best_bias(problem: UFM, logits: Tensor, start: Tensor) -> Tensor:
     """Return the best bias for fixed ``H W'``, by damped Newton; if that fails the bound is loose but still a bound."""
-    labels = problem.labels
+    labels, loss = problem.labels, problem.loss
+    if not problem.has_bias:
+        return start
+    if isinstance(loss, SquaredError):
+        return -problem.num_samples * loss._gradient(logits, labels).mean(dim=0) / (1 + problem.bias_decay)
+    sizes = torch.tensor(problem.class_sizes, dtype=logits.dtype)
+    # What smoothing moves from the labels to all classes: zero without it, and for equal classes.
+    moved = smoothing_of(loss) * (sizes / problem.num_samples - 1 / problem.num_classes)
     b = start - start.mean() if problem.bias_decay == 0 else start
     best, best_norm = b, math.inf
     for _ in range(60):
         off = off_class(logits + b, labels)
         leaving = torch.zeros_like(b).index_add(0, labels, off.sum(dim=1))
-        gradient = (off.sum(dim=0) - leaving) / problem.num_samples + problem.bias_decay * b
+        gradient = (off.sum(dim=0) - leaving) / problem.num_samples + problem.bias_decay * b + moved
         norm = float(gradient.abs().sum())
         if not norm < 0.5 * best_norm and norm < 1e-15:
             break

@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 from ncbook.ufm.formulas import objective
 from ncbook.ufm.gap_budgets import mean_margins
 from ncbook.ufm.margins import best_margin, loss_of_margin
-from ncbook.ufm.model import UFM
+from ncbook.ufm.model import UFM, need_cross_entropy, need_free_features
 from ncbook.ufm.points import prepare
 
 
@@ -50,6 +50,8 @@ def inequality_chain(problem: UFM, W: Tensor, H: Tensor, b: Tensor) -> Chain:
     Source: chapter 4, equations of the proof.
     """
     W, H, b = prepare(problem, W, H, b)
+    need_cross_entropy(problem, "inequality_chain")
+    need_free_features(problem, "inequality_chain")
     K, logits = problem.num_classes, H @ W.T
     fit = float(cross_entropy(logits + b, problem.labels))
     nuclear = problem.joint_decay * float(torch.linalg.svdvals(logits).sum())

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ncbook import checks
 from ncbook.ufm.formulas import Point, gradient
-from ncbook.ufm.model import UFM, need_decay
+from ncbook.ufm.model import UFM, need_cross_entropy, need_decay, need_free_features
 
 
 def superclass_saddle(problem: UFM, groups: Iterable[Iterable[int]], *, seed: int = 0) -> Point:
@@ -42,6 +42,8 @@ def superclass_saddle(problem: UFM, groups: Iterable[Iterable[int]], *, seed: in
     Source: symmetric criticality (chapter 5).
     """
     need_decay(checks.instance("problem", problem, UFM))
+    need_cross_entropy(problem, "superclass_saddle")
+    need_free_features(problem, "superclass_saddle")
     checks.integer("seed", seed, minimum=0)
     parts = _partition(problem.num_classes, groups)
     if not problem.collapses:

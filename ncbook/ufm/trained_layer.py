@@ -61,5 +61,6 @@ def layer_problem(
             raise ValueError("feature_decay must be given where weight or features are all zero: balance is undefined")
         feature_decay = decay * size_W / size_H
     checks.number("feature_decay", feature_decay, positive=True)
+    checks.number("bias_decay", bias_decay)
     problem = UFM(K, counts, d, decay, feature_decay, bias_decay)
     return problem, Point(W, H[torch.argsort(y, stable=True)], b)

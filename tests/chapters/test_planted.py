@@ -8,11 +8,16 @@ from tests.chapters.test_chapters import CHAPTERS, cells
 
 # Chapter, pieces of the cells that must have run, a piece of the checking cell, what it says, what is planted.
 DOORS = ["doors that open", '"near equality": (']
+SPHERE = ["problem = SphericalUFM(4", "def apart(", "rng = torch.Generator", "def chain"]
 PLANTS = [
     ("04", ["def never", "def instances"], "beside the optimum",
      ("beside the optimum", "(c.steps[k], c.steps[k + 1])", "(c.steps[k], 1.04 * c.steps[k + 1])")),
     ("05", ["def second_derivative", "inner = ", "GROUPINGS = {", "def above_floor"], "near the escape direction",
      ("def above_floor", "- 2 * sigma * w * h\n", "- 0.96 * 2 * sigma * w * h\n")),
+    ("06", SPHERE, "beside the optimum",
+     ("def chain", "p.margin * centred.norm(", "0.96 * p.margin * centred.norm(")),
+    ("06", SPHERE, "rise < traces",
+     ("rise < traces", "rise < traces / 2", "rise < 1.04 * traces / 2")),
     ("07", [], "largest[noise] <=", ("largest[noise] <=", "1 / (K - 1)", "0.96 / (K - 1)")),
     ("07", DOORS, "in cases.items()", ("def closing", "unit.max() *", "0.96 * unit.max() *")),
     ("07", DOORS, "in cases.items()", ("def closing", "mu_d * unit.min()", "1.04 * mu_d * unit.min()")),

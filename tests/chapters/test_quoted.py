@@ -9,9 +9,12 @@ from tests.chapters.test_chapters import CHAPTERS, cells, prose
 from tools.numbers import NUMBER, value
 
 # Chapters whose prose is held to it so far; a chapter that is not here yet is to come.
-HELD = [path for path in CHAPTERS if path.stem[:2] in ("01", "05", "07")]
+HELD = [path for path in CHAPTERS if path.stem[:2] not in ("08", "10", "11", "14", "15")]
 # Decimals that no cell can print: where they are from.
 ELSEWHERE = {
+    "02-simplex-etf": {"0.111"},  # -1/(K - 1) for ten classes
+    "12-more-classes-than-dimensions": {"3.13"},  # a version of Python
+    "13-when-the-etf-loses": {"0.79", "4.85"},  # 2^(2/3)/2, and where it times K is K - 1
     "07-gradient-flow-on-shallow-networks": {
         # one recorded run on MNIST, results/shallow_mnist.json
         *("0.52", "0.07", "0.70", "0.12", "1.02", "0.14", "98.6"),

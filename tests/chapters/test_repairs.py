@@ -1,14 +1,16 @@
 """What chapters said and was false, or stood unproved: each test fails on the old statement."""
 
 import math
+import re
 
 import pytest
 import torch
 from scipy.optimize import minimize_scalar
 
-from ncbook import shallow, ufm
+from ncbook import shallow, sphere, ufm
 from ncbook.etf import simplex_etf
 from ncbook.shallow import ShallowReLU
+from ncbook.sphere import SphericalUFM
 from ncbook.ufm import UFM
 from tests.chapters.test_chapters import CHAPTERS, prose
 
@@ -124,3 +126,35 @@ def test_unequal_classes_bend_the_shape_without_a_bias_too():
     E = torch.eye(4, dtype=torch.float64)[torch.arange(4).repeat_interleave(counts)]
     values = torch.linalg.svdvals(E @ (eye(4) - 0.25))[:3]
     assert values.max() / values.min() > 1.5
+
+
+def test_the_flattest_direction_at_the_spheres_optimum_lies_in_the_span_of_the_rows():
+    """The old page gave the directions out of the span, where the smallest is 1/n."""
+    problem = SphericalUFM(10, 3, 10, 1.0)
+    unit = 1 / (math.exp(problem.margin) + 9)
+    values = torch.linalg.eigvalsh(sphere.hessian(problem, *problem.optimum().point)) / unit
+    positive = values[values > 1e-9]
+    half, theta = 0.5 * (1 + 1 / 9) * (1 + 1 / 3), 1 / 9
+    assert float(positive[0]) == pytest.approx(half - math.sqrt(half**2 - 4 * theta / 3), rel=1e-9)
+    assert float(positive[-1]) == pytest.approx((1 + 1 / 3) * (1 + 1 / 9), rel=1e-9)
+    assert int((values <= 1e-9).sum()) == 9 + 36  # rotations of ten dimensions, one of them unused
+
+
+class Unequal(SphericalUFM):
+    num_samples, labels = 5, torch.tensor([0, 0, 0, 1, 2])
+
+
+def test_on_spheres_unequal_classes_have_no_bad_valley_either():
+    """The old theorem asked for equal classes."""
+    problem = Unequal(3, 1, 3, 4.0)
+    census = sphere.critical_points(problem, [problem.solve(0).point, *map(problem.random_point, range(12))])
+    best = torch.tensor([sphere.certificate(problem, *point).is_global for point in census.points])
+    assert best.any() and (~best).sum() > 3
+    assert census.smallest[~best].max() < -1e-3
+    assert float(census.value[best].max() - census.value[best].min()) < 1e-9
+
+
+@pytest.mark.parametrize("number", ["03", "04", "05", "06"])
+def test_a_sample_is_a_column_of_every_matrix_of_samples(number):
+    """Two chapters had one sample a row, against the notation page."""
+    assert not re.search(r"HW\^\\top|\{N\\times|\bEC\b|G\\mathbf 1=0", page(number))

@@ -25,7 +25,7 @@ RETURNED = {
     "training.LastLayer", "training.Run", "training.State", "training.TrainedLastLayer", "ufm.Census",
     "sphere.ExactBound", "ufm.ExactCertificate", "ufm.LocalMinimum",
     "ufm.BestMargin", "ufm.Certificate", "ufm.Chain", "ufm.Descent", "ufm.Escape", "ufm.GapBudget", "ufm.Optimum",
-    "ufm.Point", "ufm.Solution",
+    "ufm.Loss", "ufm.Point", "ufm.Solution",
 }  # fmt: skip
 # A command speaks to a shell and is tested with what a shell can say; ``forward`` hands all it gets to ``update``;
 # a callback needs a library that may not be there.
@@ -34,7 +34,9 @@ ELSEWHERE = {
     "metrics.trainer_callback",
 }  # fmt: skip
 # Arguments that a zero, a minus sign, any text or any shape suits, whatever the function or in the one named.
-ZERO = {"seed", "bias_decay", "epochs", "momentum", "noise", "weight_decay", "feature_decay", "sample", "fraction",
+ZERO = {"gamma", "smoothing",
+        "seed", "bias_decay", "epochs", "momentum", "noise", "weight_decay", "feature_decay", "sample",
+        "fraction",
         "tolerance", "index", "max_iterations", "iterations", "steps", "test_samples", "correction",
         "singular_value", "keep_bytes", "shuffles", "done", "ufm.UFM.random_point.scale", "ufm.UFM.solve.scale",
         "deep.DeepUFM.random_start.scale", "deep.DeepUFM.solve.scale",
@@ -99,7 +101,9 @@ def bad(name: str, argument: str, value: Any, annotation: str) -> Iterator[tuple
         yield from {"text": "x", "list": [1.0], "nan": NAN, "int": 3, "module": module}.items()
     elif isinstance(value, int | float):
         yield from {"text": "x", "list": [1.0], "dict": {}, "module": module, "nan": NAN, "complex": 1j}.items()
-        yield from {"inf": INF, "bool": True, "meta": torch.ones((), device="meta")}.items()
+        if "ufm.UFM.bias_decay" not in names:  # there it is: no bias
+            yield "inf", INF
+        yield from {"bool": True, "meta": torch.ones((), device="meta")}.items()
         if not names & SIGNED:
             yield "negative", -1
         if not names & (SIGNED | ZERO):

@@ -13,7 +13,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
-from ncbook import data, deep, etf, figures, metrics, models, shallow, sphere, training, ufm
+from ncbook import data, deep, etf, experiments, figures, metrics, models, shallow, sphere, training, ufm
 
 DEEP = deep.DeepUFM(3, 2, 4, 0.01, 3)
 FREE = ufm.UFM(3, 2, 4, 0.01, 0.01, 0.01)
@@ -112,15 +112,22 @@ def good() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "metrics.NeuralCollapse.plot": {"val": None, "ax": None},
         "ufm.UFM": {
             "num_classes": 3, "samples_per_class": 2, "feature_dim": 4, "weight_decay": 0.01, "feature_decay": 0.01,
-            "bias_decay": 0.01,
+            "bias_decay": 0.01, "loss": ufm.SquaredError(), "nonnegative": False,
         },
+        "ufm.CrossEntropy": {"smoothing": 0.0},
+        "ufm.Focal": {"gamma": 2.0},
+        "ufm.LabelSmoothing": {"smoothing": 0.1},
+        "ufm.SquaredError": {},
+        "ufm.Loss.value": {"logits": W, "labels": torch.arange(3)},
+        "ufm.Loss.gradient": {"logits": W, "labels": torch.arange(3)},
+        "ufm.Loss.conjugate": {"multiplier": W, "labels": torch.arange(3)},
         **{f"ufm.UFM.{m}": {"W": W, "H": H, "b": B} for m in ("check_point", "objective", "gradient", "residual")},
         "ufm.UFM.optimum": {"nonnegative": False, "generator": torch.Generator()},
         "ufm.UFM.random_point": {"seed": 0, "scale": 1.0},
         "ufm.UFM.solve": {"seed": 0, "start": (W, H, B), "scale": 1.0, "nonnegative": False, "max_iterations": 3},
         "ufm.block_eigenvalue": {"problem": FREE, "singular_value": 0.1},
         "ufm.UFM.lower_bound": {"nonnegative": False},
-        "ufm.best_margin": {"num_classes": 3, "q": 0.1, "nonnegative": False},
+        "ufm.best_margin": {"num_classes": 3, "q": 0.1, "nonnegative": False, "loss": ufm.CrossEntropy()},
         "ufm.certificate": point(tolerance=1e-5, exact=False),
         "ufm.exact_certificate": point(digits=30),
         "ufm.prove_local_minimum": {
@@ -279,7 +286,9 @@ def good() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
             "feature_dim": 4, "weight_decay": 0.01, "epochs": 0, "seed": 0, "progress": False
         },
         "experiments.described": {"images": DATA},
+        "experiments.origin": {"record": {"provenance": experiments.provenance("x", "cpu")}},
         "experiments.provenance": {"command": "x", "device": "cpu"},
+        "experiments.recorded": {"name": "memory-digits"},
         "experiments.write_record": {"path": str(Path(tempfile.mkdtemp()) / "a.json"), "record": {"a": 1.0}},
         "figures.explore": {"draw": draw, "alt": "A", "labels": {"K": "K"}, "start": {"K": 1}, "K": [1]},
         "figures.Exploration": {
@@ -304,7 +313,8 @@ def _found(name: str) -> Callable[..., Any]:
         return getattr(owner, method[0]) if method else owner
     layer = training.LastLayer(FEATURES, Y, torch.zeros(3, 4).double(), torch.zeros(3).double())
     hosts: dict[str, Callable[[], Any]] = {
-        "ImageData": lambda: DATA, "NeuralCollapse": metric, "UFM": lambda: FREE, "DeepUFM": lambda: DEEP,
+        "ImageData": lambda: DATA, "NeuralCollapse": metric, "UFM": lambda: FREE, "Loss": ufm.SquaredError,
+        "DeepUFM": lambda: DEEP,
         "SphericalUFM": lambda: ROUND, "Flow": lambda: FLOW,
         "Limit": lambda: LIMIT, "ShallowReLU": lambda: NET, "FeatureClassifier": network,
         "ETFClassifier": lambda: models.ETFClassifier(3, 4), "UnitFeatures": models.UnitFeatures,

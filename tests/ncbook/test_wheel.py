@@ -136,3 +136,31 @@ for name in in_page.NAMES:
     print(live(name, alt="x", still=lambda: style.new(2, 2)[0]).to_html().count(f'define("{name}"'))
 """
     assert set(run(unpacked, tmp_path, code).split()) == {"1"}
+
+
+def test_recorded_results_are_found_where_pip_installed_the_package(tmp_path):
+    """On Colab there is no copy of the repository to read them from."""
+    (tmp_path / "source").mkdir()
+    source = sources(tmp_path / "source")
+    shutil.copytree(ROOT / "results", source / "results")
+    place = tmp_path / "installed"
+    wheel = build(source, tmp_path / "wheel")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--prefix", place, wheel]
+    subprocess.run(list(map(str, command)), check=True, capture_output=True)
+    code = """
+import sys
+sys.path.insert(0, sys.argv[1])
+sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in getattr(finder, "__module__", "")]
+from ncbook import experiments
+for name in ("memory-digits", "memory-bf16"):
+    found = experiments.recorded(name).resolve()
+    print(found.is_relative_to(sys.argv[2]), len(list(found.glob("*.json"))))
+"""
+    (packages,) = place.rglob("site-packages")
+    counts = [len(list((ROOT / "results" / name).glob("*.json"))) for name in ("memory-digits", "memory-bf16")]
+    assert run(packages, tmp_path, code, str(place.resolve())).split() == [
+        "True",
+        str(counts[0]),
+        "True",
+        str(counts[1]),
+    ]

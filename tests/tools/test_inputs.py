@@ -137,3 +137,10 @@ def test_a_small_package_is_followed_file_by_file(tmp_path, monkeypatch, code, m
     assert stale == ALWAYS | more
     (tmp_path / "requirements.txt").write_text("torch==2\n", encoding="utf-8")
     assert build.key(path) != before
+
+
+def test_a_record_that_a_chapter_reads_makes_it_stale():
+    (chapter,) = (path for path in CHAPTERS if path.stem.startswith("08"))
+    read = [file.relative_to(ROOT).as_posix() for file in build.records(chapter)]
+    assert "results/memory-process.json" in read and sum("memory-digits/" in file for file in read) == 12
+    assert not build.records(CHAPTERS[1])

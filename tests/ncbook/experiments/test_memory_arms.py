@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+import re
 
 import pytest
 import torch
 
-from ncbook import data, experiments, memory
+from ncbook import data, experiments, memory, models
 from ncbook.experiments import memory_arms as arms
+from ncbook.experiments import memory_command
 from ncbook.experiments.memory_arms import Arm, FiveSteps, small_plan
 from tests.conftest import ROOT
 
@@ -141,23 +143,16 @@ class TestGrid:
 def test_what_is_recorded_still_loads(folder):
     results = arms.load(folder)
     assert len(results) == len(list(folder.glob("*.json"))) > 0
-    assert all(0.9 < r.run.history.last("test_accuracy") <= 1 for r in results)
+    least = 0.3 if "cifar10" in folder.name else 0.9  # of few photographs; a guess is right once in ten
+    assert all(least < r.run.history.last("test_accuracy") <= 1 for r in results)
 
 
-def test_numbers_of_chapter_8_are_what_was_recorded():
-    """The chapter cannot read results/ where it runs by itself, so what it writes out is checked here."""
+def test_chapter_8_reads_its_numbers_from_the_records():
     chapter = json.loads((ROOT / "chapters" / "08-what-twenty-per-cent-buys.ipynb").read_text(encoding="utf-8"))
-    text = "".join("".join(cell["source"]) + "\n" for cell in chapter["cells"])
-    runs = {"memory-digits": {}, "memory-bf16": {}}
-    for folder, of_arm in runs.items():
-        for r in sorted(arms.load(ROOT / "results" / folder), key=lambda r: r.seed):
-            of_arm.setdefault(str(r.arm), []).append(r.run.history)
-    right = lambda histories: tuple(round(397 * h.last("test_accuracy")) for h in histories)
-    for arm, (_, *others) in runs["memory-digits"].items():
-        nc1, quotient = (", ".join(f"{h.last(k):.3f}" for h in others) for k in ("nc1", "nc1_trace_quotient"))
-        assert f'"{arm}": ({right(others)}, ({nc1}), ({quotient}))' in text
-    bf16 = runs["memory-bf16"]
-    assert f"hits = ({right(bf16['learned-64+bf16'])}, {right(bf16['etf-16+bf16+narrow'])})" in text
+    code = "\n".join("".join(cell["source"]) for cell in chapter["cells"] if cell["cell_type"] == "code")
+    names = re.findall(r'recorded\("([^"]+)"\)', code)
+    assert {"memory-digits", "memory-bf16", "memory-cifar10", "memory-process.json"} <= set(names)
+    assert all(experiments.recorded(name).exists() for name in names)
 
 
 def test_an_empty_folder_of_results_is_refused(tmp_path):
@@ -191,6 +186,15 @@ class TestCommand:
         shown = capsys.readouterr().out
         assert "about" in shown and "12 runs" in shown and shown.count(" MB") == 4
         assert not (tmp_path / "none").exists()
+
+    def test_operations_are_those_that_torch_counts(self):
+        from torch.utils.flop_counter import FlopCounterMode
+
+        model, images = models.resnet18(10, 64, width=8), torch.zeros(2, 3, 32, 32)
+        with FlopCounterMode(display=False) as counter:
+            model(images)
+        linear = 2 * 64 * 10
+        assert memory_command.forward_operations(model, images) == counter.get_total_flops() / 2 - linear
 
     def test_images_in_a_folder(self, tmp_path, capsys):
         from PIL import Image

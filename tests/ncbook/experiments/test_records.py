@@ -22,10 +22,15 @@ def test_a_record_is_whole_and_has_null_where_json_has_no_number(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 
+def test_a_folder_that_is_missing_is_made(tmp_path):
+    experiments.write_record(tmp_path / "new" / "deep" / "a.json", {"x": 1})
+    assert json.loads((tmp_path / "new" / "deep" / "a.json").read_text()) == {"x": 1}
+
+
 def test_the_origin_holds_what_every_record_must_say():
     about = experiments.provenance("as typed", "cpu", note="a note")
     assert about["command"] == "as typed" and about["note"] == "a note" and about["device"].startswith("CPU")
-    assert set(about) == {"command", "commit", "device", "versions", "date", "note"}
+    assert set(about) == {"command", "commit", "device", "processor", "versions", "date", "note"}
     assert set(about["versions"]) == {"python", "torch"}
 
 
@@ -79,3 +84,22 @@ def test_the_commands_that_the_list_of_results_gives_can_be_parsed():
 def test_errors_are_one_line_that_names_the_matter(arguments, says):
     with pytest.raises(SystemExit, match=f"^error: {says}"):
         experiments.main(arguments)
+
+
+def test_what_is_recorded_is_found_and_says_where_it_comes_from():
+    folder = experiments.recorded("memory-digits")
+    assert folder == ROOT / "results" / "memory-digits" and experiments.recorded("shallow_mnist.json").is_file()
+    line = experiments.origin(json.loads(next(folder.glob("*.json")).read_text()))
+    assert line.startswith("digits; ") and "torch" in line and "commit" in line
+
+
+@pytest.mark.parametrize("name", ["", "nothing.json", "../pyproject.toml", "memory"])
+def test_what_is_not_recorded_is_named(name):
+    with pytest.raises(ValueError, match=r"^name must be that of a recorded result"):
+        experiments.recorded(name)
+
+
+@pytest.mark.parametrize("record", [{}, {"provenance": {}}, {"provenance": "typed"}])
+def test_a_record_without_its_origin_is_refused(record):
+    with pytest.raises(ValueError, match=r"^record must hold a whole provenance"):
+        experiments.origin(record)

@@ -29,6 +29,22 @@ def bars(ax):
     return found
 
 
+def test_savings_go_left_from_zero_one_colour_a_way_of_counting():
+    changes = {"parameters": {"counted": -0.2}, "batch 2": {"counted": -0.1, "resident": -0.05}}
+    fig = drawings.savings(changes, title="what is saved")
+    ax = fig.axes[0]
+    assert rows(ax) == {"parameters": 0, "batch 2": 1} and ax.yaxis_inverted()
+    shown = colours(fig.legends[0])
+    drawn = {row: [(colour, size) for colour, _, size in found if size] for row, found in bars(ax).items()}
+    assert {row: found for row, found in drawn.items() if found} == {
+        0: [(shown["counted"], pytest.approx(-20))],
+        0.81: [(shown["counted"], pytest.approx(-10))],
+        1.19: [(shown["resident"], pytest.approx(-5))],
+    }
+    assert len(set(shown.values())) == 2 and [t.get_text() for t in ax.texts] == ["−20.0 ", "−10.0 ", "−5.0 "]
+    assert ax.get_xlim()[1] == 0 and ax.get_title() == "what is saved"
+
+
 def test_parameter_bars_pair_each_part_before_and_after_and_write_the_change():
     before, after = {"body": 11 * MB, "head": 5_120_000}, {"body": 11 * MB, "head": 100_000}
     ax = drawings.parameter_bars(before, after, title="heads").axes[0]

@@ -125,7 +125,7 @@ def test_labels_and_counts():
         ((3, 2, 0, 0.1, 0.1), "feature_dim must be an integer >= 1, got 0"),
         ((3, 2, 3, -0.1, 0.1), "weight_decay must be a finite number >= 0, got -0.1"),
         ((3, 2, 3, 0.1, math.nan), "feature_decay must be a finite number >= 0"),
-        ((3, 2, 3, 0.1, 0.1, math.inf), "bias_decay must be a finite number >= 0"),
+        ((3, 2, 3, 0.1, 0.1, math.nan), "bias_decay must be a finite number >= 0"),
     ],
 )
 def test_bad_problems_are_refused(arguments, message):
