@@ -21,6 +21,7 @@ check_all_cell: true
 export_cell: false
 show_question_points: true
 requirements:
+    - matplotlib
     - numpy
     - torch
 generate:

@@ -24,6 +24,7 @@ from assignments.release import OUT, masters
 
 CHECK = re.compile(r'^grader\.check(?:_all)?\((?:"(\w+)")?\)$')
 MARKER = re.compile(r"(?m)^[ \t]*# (?:BEGIN|END) (?:SOLUTION|PROMPT).*\n?|[ \t]*# SOLUTION(?: NO PROMPT)?[ \t]*$")
+PARTIAL = "**A second answer"  # one that says itself how many points it earns, and why
 SAID = "This notebook was written after the deadline: it answers every question."
 
 
@@ -81,7 +82,7 @@ def reveal(
         else:
             began, ended = BEGIN.search(cell.source), END.search(cell.source)
             shown.source = END.sub("", BEGIN.sub("", cell.source)).strip()
-            if written and not ended and not began:
+            if written and not ended and not began and not shown.source.startswith(PARTIAL):
                 shown.source = "**An answer that earns all points:**\n\n" + shown.source
             written = bool(began) or (written and not ended)
         notebook.cells.append(shown)

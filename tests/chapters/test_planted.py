@@ -21,6 +21,13 @@ PLANTS = [
     ("07", [], "largest[noise] <=", ("largest[noise] <=", "1 / (K - 1)", "0.96 / (K - 1)")),
     ("07", DOORS, "in cases.items()", ("def closing", "unit.max() *", "0.96 * unit.max() *")),
     ("07", DOORS, "in cases.items()", ("def closing", "mu_d * unit.min()", "1.04 * mu_d * unit.min()")),
+    ("10", ["convex = [", "def dual_bound"], "highest bound over",
+     ("def dual_bound", "(problem.joint_decay / sigma)", "(1.04 * problem.joint_decay / sigma)")),
+    ("10", ["def dual_bound", "def sides"], "smallest ratio",
+     ("def sides", "(K - 1) * problem.q", "1.04 * (K - 1) * problem.q")),
+    ("11", ["def near_equality"], "largest ratio near", ("largest ratio near", "(s * t)", "(0.96 * s * t)")),
+    ("11", ["DECAY = ", "def apart", "def bisected"], "merges between",
+     ("merges between", "math.sqrt(sizes[-1]) / sum(sizes)", "1.04 * math.sqrt(sizes[-1]) / sum(sizes)")),
 ]  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from tests.chapters.test_chapters import CHAPTERS, cells, prose
 from tools.numbers import NUMBER, value
 
 # Chapters whose prose is held to it so far; a chapter that is not here yet is to come.
-HELD = [path for path in CHAPTERS if path.stem[:2] not in ("08", "10", "11", "14", "15")]
+HELD = [path for path in CHAPTERS if path.stem[:2] not in ("08",)]
 # Decimals that no cell can print: where they are from.
 ELSEWHERE = {
     "02-simplex-etf": {"0.111"},  # -1/(K - 1) for ten classes

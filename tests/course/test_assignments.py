@@ -24,7 +24,7 @@ def trial(name, tmp_path_factory):
 
 def test_reference_earns_every_mark(trial):
     assert (trial.reference.lost, trial.reference.status) == ({}, "ok")
-    assert trial.reference.total == 38  # two of the forty points are given by hand
+    assert trial.reference.total == 38  # seven of the forty-five points are given by hand
 
 
 def test_untouched_earns_nothing_and_raises_nothing(trial):
@@ -33,7 +33,9 @@ def test_untouched_earns_nothing_and_raises_nothing(trial):
 
 def test_points_are_for_hidden_checks_that_draw(trial, name):
     notebook = nbformat.read(masters()[name], as_version=4)
-    assert sum(q["points"] for q in questions(notebook).values()) == 40
+    points = questions(notebook)
+    assert sum(q["points"] for q in points.values()) == 45
+    assert [q["points"] for q in points.values() if q["manual"]] == [7]
     assert not [q for q, text in trial.assignment.tests.items() if re.search(r"points=[1-9]\d*, hidden=False", text)]
     drawing = [q for q in trial.assignment.tests if str(seed(SECRET, name, q)) in trial.assignment.tests[q]]
     assert len(drawing) >= 8

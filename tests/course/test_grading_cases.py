@@ -163,6 +163,10 @@ HONEST_CASES: dict[str, Submitted] = {
     "installs with a shell line": habit("!pip install -q torch-of-the-future"),
     "installs with a magic": habit("%pip install -q torch-of-the-future\n%conda install -y nothing"),
     "widgets for its figures": habit("%matplotlib widget\n%load_ext autoreload\n%autoreload 2"),
+    "a figure where nothing can draw": habit(
+        "import plots_of_elsewhere as plt\nfigure, axes = plt.subplots()\naxes.plot([1, 2])\nplt.show()",
+        "cell 2: ModuleNotFoundError",
+    ),
     "imports what is not here": habit("import math\nimport package_of_elsewhere", "cell 2: ModuleNotFoundError"),
     "reads a file of elsewhere": habit("table = open('/content/table.csv').read()", "cell 2: FileNotFoundError"),
     "fails twice": habit("1 / 0\n[][1]", "cell 2: ZeroDivisionError"),

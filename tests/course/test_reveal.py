@@ -37,7 +37,9 @@ def shown() -> nbformat.NotebookNode:
         new_code_cell('grader.check("q1")'),
         new_markdown_cell("<!-- BEGIN QUESTION -->\n\n## Question 2. In words"),
         new_markdown_cell("_Type your answer here, replacing this text._"),
+        new_code_cell("# BEGIN SOLUTION\nfigure = double(3)\n# END SOLUTION"),
         new_markdown_cell("Twice is twice."),
+        new_markdown_cell("**A second answer, 1 of 2 points.** Twice. *Why 1.* It does not say of what."),
         new_markdown_cell("<!-- END QUESTION -->\n\n**I worked with:**"),
         new_markdown_cell("To double-check your work, the cell below will rerun all of the autograder tests."),
         new_code_cell("grader.check_all()"),
@@ -48,7 +50,7 @@ def shown() -> nbformat.NotebookNode:
 def test_the_code_runs_and_is_the_solution(shown: nbformat.NotebookNode) -> None:
     names: dict[str, object] = {}
     exec("\n".join(cell.source for cell in shown.cells if cell.cell_type == "code"), names)
-    assert names["double"](21) == 42 and names["nine"] == 9  # type: ignore[operator]
+    assert names["double"](21) == 42 and names["nine"] == 9 and names["figure"] == 6  # type: ignore[operator]
 
 
 def test_it_is_a_valid_notebook_without_otters_machinery(shown: nbformat.NotebookNode) -> None:
@@ -68,6 +70,7 @@ def test_checks_are_named_with_their_points_and_the_wrong_answers_they_catch(sho
 def test_the_written_answer_is_said_to_be_one(shown: nbformat.NotebookNode) -> None:
     said = [cell.source for cell in shown.cells if "earns all points" in cell.source]
     assert said == ["**An answer that earns all points:**\n\nTwice is twice."]
+    assert [cell.source[-8:] for cell in shown.cells if "A second answer" in cell.source] == ["of what."]
 
 
 def test_it_is_not_written_among_what_students_are_given(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
