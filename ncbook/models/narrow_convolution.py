@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,11 +29,27 @@ class NarrowConv2d(nn.Conv2d):
             return super()._conv_forward(input, weight, bias)
         # Not among the operations that autocast knows: computed in the weights' own precision.
         input = input.to(weight.dtype)
-        channels_first = math.prod(input.shape[1:]), math.prod(input.shape[2:]), input.shape[3], 1
-        if input.stride() != channels_first:  # a batch of one channel counts as contiguous in any layout
-            input = input.clone(memory_format=torch.contiguous_format)
-        weight = weight.contiguous()
-        return torch.ops.aten.thnn_conv2d(input, weight, self.kernel_size, bias, self.stride, self.padding)
+        input, weight = _canonical(input), _canonical(weight)
+        output = torch.ops.aten.thnn_conv2d(input, weight, self.kernel_size, bias, self.stride, self.padding)
+        return _CanonicalGradient.apply(output)  # type: ignore[no-any-return]
+
+
+class _CanonicalGradient(torch.autograd.Function):
+    """Leaves values as they are and hands gradients on channels first: the operation takes them for that, unasked."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        return values.view_as(values)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        return _canonical(gradient)
+
+
+def _canonical(values: Tensor) -> Tensor:
+    """Return a tensor (a, b, height, width) with the strides of that order; one channel counts as contiguous in any."""
+    strides = math.prod(values.shape[1:]), math.prod(values.shape[2:]), values.shape[3], 1
+    return values if values.stride() == strides else values.clone(memory_format=torch.contiguous_format)
 
 
 def at_risk() -> bool:

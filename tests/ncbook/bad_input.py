@@ -51,6 +51,7 @@ FREE_TEXT = {
     "alt",
     "command",
     "data.ImageData.name",
+    "figures.LiveExperiment.to_html.image",
 }
 # What shape a network takes is its backbone's to say.
 ANY_SHAPE = {"ufm.loss_of_margin.margin", "models.FeatureClassifier.features.images",

@@ -297,7 +297,7 @@ def good() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "figures.Exploration.to_html": {},
         "figures.live": live,
         "figures.LiveExperiment": {**live, "parameters": {}},
-        "figures.LiveExperiment.to_html": {},
+        "figures.LiveExperiment.to_html": {"image": "picture.webp"},
     }  # fmt: skip
     return {name: (_found(name), arguments) for name, arguments in calls.items()}
 

@@ -145,7 +145,9 @@ def test_recorded_results_are_found_where_pip_installed_the_package(tmp_path):
     shutil.copytree(ROOT / "results", source / "results")
     place = tmp_path / "installed"
     wheel = build(source, tmp_path / "wheel")
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--prefix", place, wheel]
+    # Without --ignore-installed pip takes the package out of the environment that runs this test.
+    options = ("-q", "--no-deps", "--no-index", "--ignore-installed", "--prefix", place)
+    command = [sys.executable, "-m", "pip", "install", *options, wheel]
     subprocess.run(list(map(str, command)), check=True, capture_output=True)
     code = """
 import sys

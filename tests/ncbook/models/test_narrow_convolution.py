@@ -66,6 +66,17 @@ def test_numbers_are_those_without_onednn(risky):
     assert all(torch.equal(a, b) for a, b in zip(found, expected))
 
 
+def test_a_network_laid_channels_last_has_the_gradients_of_the_plain_one(risky):
+    """Read in the wrong order, weights and gradients of such a network were wrong by a tenth."""
+    images = torch.rand(20, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    found = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        model = models.resnet18(10, 10, width=2, channels=1).double().to(memory_format=layout)
+        model(images.double().contiguous(memory_format=layout)).square().sum().backward()
+        found.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+    assert float((found[0] - found[1]).norm() / found[0].norm()) < 1e-10
+
+
 def test_autocast_computes_a_narrow_layer_in_its_own_precision(risky):
     narrow = NarrowConv2d(2, 2, 3)
     with torch.autocast("cpu", torch.bfloat16):
