@@ -88,6 +88,7 @@ def convert(draft: Path, out: Path) -> None:
     for cell in notebook.cells:
         if cell.source.strip() == "SETUP_CELL_HERE":
             cell.source = setup_cell(address(), notebook)
+            cell.metadata["tags"] = ["hide-input"]
     write(out, clean(notebook))
 
 
