@@ -8,8 +8,6 @@ import pytest
 from tests.chapters.test_chapters import CHAPTERS, cells, prose
 from tools.numbers import NUMBER, value
 
-# Chapters whose prose is held to it so far; a chapter that is not here yet is to come.
-HELD = [path for path in CHAPTERS if path.stem[:2] not in ("08",)]
 # Decimals that no cell can print: where they are from.
 ELSEWHERE = {
     "02-simplex-etf": {"0.111"},  # -1/(K - 1) for ten classes
@@ -43,7 +41,7 @@ def rounds_to(number, written):
     return any(abs(abs(x) - float(written)) <= half * (1 + 1e-9) for x in (number, 100 * number))
 
 
-@pytest.mark.parametrize("path", HELD, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
 def test_quoted_numbers_are_printed_or_set_in_a_cell(path):
     numbers, elsewhere = known(path), ELSEWHERE.get(path.stem, set())
     lost = [w for w in quoted(path) if w not in elsewhere and not any(rounds_to(x, w) for x in numbers)]
