@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from assignments.grading.reading import Unreadable, read_bytes
+from assignments.grading.reading import Unreadable, read_bytes, source_of_cell
 from assignments.grading.roster import Submission
 from assignments.grading.submission import Assignment
 
@@ -72,19 +72,16 @@ def answers(data: bytes, given: set[str], questions: list[str]) -> dict[str, lis
         return dict.fromkeys(questions)
     if len(sections) != len(questions):
         return dict.fromkeys(questions)
-    return {q: [c for c in section if _source(c).strip() not in given] for q, section in zip(questions, sections)}
-
-
-def _source(cell: dict[str, Any]) -> str:
-    source = cell["source"]
-    return source if isinstance(source, str) else "".join(map(str, source))
+    return {
+        q: [c for c in section if source_of_cell(c).strip() not in given] for q, section in zip(questions, sections)
+    }
 
 
 def _sections(cells: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     """Yield the cells between the marks that otter leaves around each question graded by hand."""
     inside: list[dict[str, Any]] | None = None
     for cell in cells:
-        source = _source(cell) if cell["cell_type"] == "markdown" else ""
+        source = source_of_cell(cell) if cell["cell_type"] == "markdown" else ""
         if inside is not None and END.search(source):
             yield inside
             inside = None
@@ -117,7 +114,7 @@ def _shown(cells: list[dict[str, Any]] | None) -> str:
     parts = []
     for cell in cells:
         kind = ' class="code"' if cell.get("cell_type") == "code" else ""
-        if text := _source(cell).replace(PROMPT, "").strip():
+        if text := source_of_cell(cell).replace(PROMPT, "").strip():
             parts.append(f"<pre{kind}>{html.escape(text)}</pre>")
         parts += _pictures(cell)
     return "".join(parts) or '<p class="none">No answer.</p>'
@@ -151,8 +148,8 @@ def write(submissions: list[Submission], assignment: Assignment, out: Path, secr
         raise ValueError(f"assignment must have a question graded by hand, got {assignment.name}")
     start = (assignment.folder.parent / "student" / f"{assignment.name}.ipynb").read_bytes()
     cells = json.loads(start)["cells"]
-    given = {_source(cell).strip() for cell in cells} - {PROMPT}
-    asked = [_source(c) for c in cells if c["cell_type"] == "markdown" and BEGIN.search(_source(c))]
+    given = {source_of_cell(cell).strip() for cell in cells} - {PROMPT}
+    asked = [source_of_cell(c) for c in cells if c["cell_type"] == "markdown" and BEGIN.search(source_of_cell(c))]
     found: dict[str, dict[str, list[dict[str, Any]] | None]] = {q: {} for q in manual}
     names = {student: name for name, student in ids([s.student for s in submissions], assignment.name, secret).items()}
     for submission in submissions:

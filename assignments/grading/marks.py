@@ -8,6 +8,7 @@ import math
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from assignments.grading import blind
 from assignments.grading.platforms import Platform
 from assignments.grading.results import Result
 from assignments.grading.roster import Roster, Submission, clean, read_roster
@@ -74,7 +75,7 @@ def read_hand(path: Path, assignment: Assignment, id_column: str = "") -> dict[s
     Raises:
         ValueError: for a column that is no question graded by hand, or a mark that is no number from 0 to its points.
     """
-    table = read_roster(path, "anonymous" if is_anonymous(path) else id_column)
+    table = read_roster(path, blind.ID if is_anonymous(path) else id_column)
     manual = {q: about["points"] for q, about in assignment.questions.items() if about["manual"]}
     if not (columns := [c for c in table.columns if c in manual]):
         raise ValueError(f"{path} must have a column of {', '.join(manual)}, got {', '.join(table.columns)}")
@@ -98,7 +99,7 @@ def read_hand(path: Path, assignment: Assignment, id_column: str = "") -> dict[s
 
 def is_anonymous(path: Path) -> bool:
     """Whether a table of marks names students by the ids of `assignments.grading.blind`."""
-    return read_roster(path).columns[0] == "anonymous"
+    return read_roster(path).columns[0] == blind.ID
 
 
 def read_times(path: Path) -> dict[str, datetime]:

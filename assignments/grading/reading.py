@@ -60,8 +60,8 @@ def is_notebook(name: str) -> bool:
     return not litter and name.lower().endswith(NOTEBOOKS)
 
 
-def code_of_cell(cell: dict[str, Any]) -> str:
-    """Return a code cell's source, of notebook format 4 or 3."""
+def source_of_cell(cell: dict[str, Any]) -> str:
+    """Return a cell's source, of notebook format 4 or 3."""
     source = cell["source"] if "source" in cell else cell["input"]
     return source if isinstance(source, str) else "".join(source)
 
@@ -77,7 +77,7 @@ def read_cells(data: bytes, assignment: str) -> list[str]:
     try:
         notebook = json.loads(data.decode("utf-8-sig"))
         sheets = [notebook] if "cells" in notebook else notebook["worksheets"]  # format 3 has sheets
-        sources = [code_of_cell(c) for sheet in sheets for c in sheet["cells"] if c["cell_type"] == "code"]
+        sources = [source_of_cell(c) for sheet in sheets for c in sheet["cells"] if c["cell_type"] == "code"]
         otter = notebook.get("metadata", {}).get("otter", {})
         other = otter.get("assignment_name", assignment) if isinstance(otter, dict) else assignment
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, MemoryError) as error:
