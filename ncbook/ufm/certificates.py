@@ -88,12 +88,10 @@ def certificate(
         if exact:
             raise ValueError(f"exact must be False for {problem.loss.name}: its conjugate is bounded in floats only")
         ratio, lower = _of_other_loss(problem, logits, b, threshold)
-        lower = max(0.0, lower)
-        gap = max(0.0, value - lower)
-        return Certificate(value, ratio, lower, gap, gap <= tolerance * value, tolerance)
-    ratio = _norm_bound(with_labels(off_class(logits + b, labels), labels)) / threshold
-    off = off_class(logits + best_bias(problem, logits, b), labels)
-    lower = max(0.0, _dual_value(problem, off, threshold))
+    else:
+        ratio = _norm_bound(with_labels(off_class(logits + b, labels), labels)) / threshold
+        lower = _dual_value(problem, off_class(logits + best_bias(problem, logits, b), labels), threshold)
+    lower = max(0.0, lower)
     gap = max(0.0, value - lower)
     if exact:
         proved = exact_certificate(problem, W, H, b)
