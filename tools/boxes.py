@@ -12,13 +12,10 @@ import argparse
 import json
 import math
 import os
-import platform
 import re
-from pathlib import Path
 from typing import Any
 
 import nbformat
-import torch
 
 from ncbook.experiments import provenance
 from tools.build import ROOT, key, toc_notebooks
@@ -30,11 +27,8 @@ BOX = re.compile(r"(\*\*Running\*\* )[^·\n]*(?= ·)")
 
 
 def processor() -> str:
-    """Return the processor's own name, and what torch uses of it."""
-    cpus = Path("/proc/cpuinfo")
-    names = re.findall(r"(?m)^model name\s*: (.*)$", cpus.read_text(encoding="utf-8")) if cpus.exists() else []
-    name = names[0] if names else platform.processor() or platform.machine()
-    return f"{name}, {os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}"
+    """Return the processor as every record names it, and how many cores there are."""
+    return f"{provenance('', 'cpu')['processor']}, {os.cpu_count()} cores"
 
 
 def measured() -> dict[str, Any]:
@@ -49,7 +43,7 @@ def measured() -> dict[str, Any]:
         if found is None:
             raise SystemExit(f"{path.name} has not been executed as it stands: build the book first")
         seconds[path.stem] = round(found, 1)
-    machine = {"processor": processor(), "at once": os.cpu_count(), "threads each": 1}
+    machine = {"at once": os.cpu_count(), "threads each": 1}
     about = provenance("python -m tools book, then python -m tools.boxes record", "cpu", machine=machine)
     return about | {"seconds": seconds}
 
