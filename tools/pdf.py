@@ -18,7 +18,7 @@ from urllib.parse import unquote
 from pypdf import PdfReader, PdfWriter
 from pypdf.generic import ArrayObject, DictionaryObject, Fit, FloatObject, NameObject, NullObject, NumberObject
 
-from tools import printing
+from tools import downloads, printing
 
 TITLE = "Neural Collapse: an executable textbook"
 PAPER = {"format": "A4", "print_background": True, "prefer_css_page_size": False}
@@ -162,6 +162,7 @@ def put_together(chromium: Any, site: Path, pieces: list[Piece], author: str) ->
     keep_links_inside(writer, site, starts, pieces)
     for page, sheet in zip(writer.pages, drawn(chromium, heads(pieces, before)).pages, strict=True):
         page.merge_page(sheet)
+        page.compress_content_streams()
     writer.compress_identical_objects()
     writer.add_metadata({"/Title": TITLE, "/Author": author})
     writer.page_mode = "/UseOutlines"
@@ -198,6 +199,7 @@ def main() -> None:
         count = book(args.site, args.out, printing.parts(args.toc), "the contributors")
     except FileNotFoundError as error:
         sys.exit(str(error))
+    downloads.put(args.out, args.site)
     print(f"{args.out}: {count} pages, {args.out.stat().st_size / 1e6:.1f} MB")
 
 
