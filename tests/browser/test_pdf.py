@@ -5,14 +5,14 @@ from pypdf import PdfReader
 
 from tests.browser.test_browser import HTML, TOC
 from tools import pdf
-from tools.printing import Part, parts
+from tools.printing import Part, opened, parts
 
-PAGES = ["chapters/09-measuring-collapse", "appendix/notation"]
+PAGES = ["chapters/11-unequal-classes", "appendix/notation"]
 
 
 @pytest.fixture(scope="module")
 def book(browser, tmp_path_factory):
-    pieces = [pdf.printed(browser, HTML, name, opens) for name, opens in zip(PAGES, ["Practice", ""])]
+    pieces = [pdf.printed(browser, HTML, name, opens) for name, opens in zip(PAGES, ["Beyond", ""])]
     out = tmp_path_factory.mktemp("pdf") / "book.pdf"
     pdf.put_together(browser, HTML, pieces, "An author").write(out)
     return PdfReader(out)
@@ -35,13 +35,13 @@ def test_every_page_has_its_number_and_every_chapter_its_running_head(book):
     for at, page in enumerate(book.pages[2:12], 3):
         lines = page.extract_text().split("\n")
         assert str(at) in [line.strip() for line in lines[-3:]], at
-    assert "Measuring collapse without fooling yourself" in book.pages[5].extract_text()
+    assert "Unequal classes" in book.pages[5].extract_text()
 
 
 def test_bookmarks_lead_to_what_they_name(book):
     entries = list(flat(book.outline))
     titles = [entry.title for entry in entries]
-    assert titles[0] == "Practice" and len(titles) > 15
+    assert titles[0] == "Beyond" and len(titles) > 12
     for entry in entries[1:-1:6]:
         page = book.pages[book.get_destination_page_number(entry)]
         assert "".join(entry.title.split())[:12] in "".join(page.extract_text().split())
@@ -59,3 +59,8 @@ def test_what_folds_out_is_open_and_what_asks_for_a_hand_is_gone(book):
     assert not [
         word for word in ("Show code cell", "Click to show", "Copy to clipboard", "Your number") if word in text
     ]
+
+
+def test_a_live_experiment_is_its_still_picture(browser):
+    with opened(browser, HTML / "index.html") as page:
+        assert page.locator(".nclive-still img").is_visible() and page.locator(".nclive-panel").count() == 0
