@@ -24,8 +24,8 @@ RETURNED = {
     "sphere.Solution", "training.CheckpointError", "training.History",
     "training.LastLayer", "training.Run", "training.State", "training.TrainedLastLayer", "ufm.Census",
     "sphere.ExactBound", "ufm.ExactCertificate", "ufm.LocalMinimum",
-    "ufm.BestMargin", "ufm.DataOptimum", "ufm.Certificate", "ufm.Chain", "ufm.Descent", "ufm.Escape", "ufm.GapBudget", "ufm.Optimum",
-    "ufm.Loss", "ufm.Point", "ufm.Solution",
+    "ufm.BestMargin", "ufm.Certificate", "ufm.Chain", "ufm.Descent", "ufm.Escape", "ufm.GapBudget", "ufm.Optimum",
+    "ufm.DataOptimum", "ufm.Loss", "ufm.Point", "ufm.Solution",
 }  # fmt: skip
 # A command speaks to a shell and is tested with what a shell can say; ``forward`` hands all it gets to ``update``;
 # a callback needs a library that may not be there.
