@@ -30,7 +30,7 @@ import yaml
 from filelock import FileLock, Timeout
 from sqlalchemy.exc import OperationalError
 
-from tools import execution, imports, landing_page
+from tools import downloads, execution, imports, landing_page, search_texts
 from tools.cache import Kept, write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -146,6 +146,9 @@ def pages(source: Path, output: Path, strict: bool) -> None:
         if (trimmed := UNWANTED.sub("", text)) != text:
             write_whole(page, trimmed)
     landing_page.lay_in(output / "_build" / "html" / "index.html")
+    if search_texts.lay_in(output / "_build" / "html"):
+        downloads.withdraw(output / "_build" / "html")
+    downloads.offer(output / "_build" / "html")
     if failed:
         sys.exit("the pages could not be written, or not without a warning: see the messages above")
     unfinished.unlink()
