@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         simplex,
         sphere,
         style,
+        uses,
     )
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "simplex",
     "sphere",
     "style",
+    "uses",
 ]
 
 _TOPICS = tuple(name for name in __all__ if name.islower() and name not in ("explore", "live"))
