@@ -91,7 +91,8 @@ def test_chapter_runs_alone_in_an_empty_folder(colab, path, tmp_path):
     executed = json.loads((tmp_path / "executed.ipynb").read_text())
     bundles = [o.get("data", {}) for c in executed["cells"] if c["cell_type"] == "code" for o in c["outputs"]]
     moving = [b for b in bundles if re.search(r"^Exploration\(", "".join(b.get("text/plain", "")))]
-    assert moving and all('type="range"' in "".join(b["text/html"]) for b in moving)
+    controls = re.compile(r'type="range"|class="ncx-two"')  # a slider, or two buttons for a choice of two
+    assert moving and all(controls.search("".join(b["text/html"])) for b in moving)
 
 
 @pytest.fixture
