@@ -3,7 +3,7 @@
     python -m ncbook.experiments optimisers --out results/optimisers-digits.json
 
 Arms: SGD with coupled decay, with momentum (``sgd``) and without (``sgd-plain``), Adam with coupled decay (``adam``),
-AdamW, Muon on every matrix (``muon``), and Muon with AdamW on the classifier and the vectors (``muon-adamw``), as is
+AdamW, Muon on everything (``muon``), and Muon with AdamW on the classifier and the vectors (``muon-adamw``), as is
 usual. Each runs under the same number of decays, a factor apart, from values that do little to values that end the fit.
 """
 
@@ -125,7 +125,8 @@ def sweep(plan: Plan, images: ImageData, cache: Path | None = None) -> list[dict
     lines = cache.read_text().splitlines() if cache is not None and cache.exists() else []
     done: dict[str, dict[str, Any]] = dict(json.loads(line) for line in lines)
     rows = []
-    for arm, decay in tqdm([(arm, decay) for arm in ARMS for decay in DECAYS[arm]], unit="run"):
+    settings = [(arm, decay) for arm in ARMS for decay in DECAYS[arm]]
+    for arm, decay in tqdm(settings, unit="run"):
         name = json.dumps([images.name, len(images.labels), asdict(plan), arm, decay])
         if name not in done:
             done[name] = run(plan, images, arm, decay)

@@ -20,7 +20,9 @@ def angles(known: Tensor, others: Tensor, title: str) -> Figure:
     bins = np.linspace(0, 1, 41)
     for values, color, hatch, name in ((known, COLORS[0], "", "known classes"), (others, COLORS[1], "//", "new ones")):
         weights = np.full(len(values), 100 / len(values))
-        ax.hist(values.numpy(), bins, weights=weights, color=color, alpha=0.6, hatch=hatch, edgecolor="white", label=name)
+        ax.hist(
+            values.numpy(), bins, weights=weights, color=color, alpha=0.6, hatch=hatch, edgecolor="white", label=name
+        )
     ax.set(xlim=(0, 1), ylim=(0, 60), xlabel="cosine with the span, $\\kappa$", ylabel="% of the images")
     ax.set_title(title)
     ax.legend(loc="upper left")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +51,7 @@ class Crowd(nn.Module):
         generator = torch.Generator().manual_seed(checks.integer("seed", seed, minimum=0))
         sizes = (D, *checks.integers("hidden", hidden), K)
         # Rows are outputs, as in torch's Linear: a classifier's slice is (K, d).
-        draw = [torch.randn(C, m, k, generator=generator) * scale * math.sqrt(2 / k) for k, m in zip(sizes, sizes[1:])]
+        draw = [torch.randn(C, m, k, generator=generator) * scale * math.sqrt(2 / k) for k, m in pairwise(sizes)]
         self.weights = nn.ParameterList(draw)
         self.biases = nn.ParameterList([torch.zeros(C, 1, m) for m in sizes[1:]])
         self.gains = nn.ParameterList([torch.ones(C, 1, m) for m in sizes[1:-1]] if normalise else [])
@@ -70,9 +71,13 @@ class Crowd(nn.Module):
 
         Returns:
             list: one (C, N, width) a block, then the logits (C, N, K).
+
+        Raises:
+            ValueError: for another shape.
         """
-        both = [inputs] if like is None else [inputs, like]
-        streams = [x.expand(self.count, -1, -1) if x.dim() == 2 else x for x in both]
+        streams = [self._stream("inputs", inputs)]
+        if like is not None:
+            streams.append(self._stream("like", like))
         found = []
         for i, (weight, bias) in enumerate(zip(self.weights, self.biases)):
             streams = [x @ weight.mT for x in streams]
@@ -85,6 +90,14 @@ class Crowd(nn.Module):
                 streams = [torch.relu(x) for x in streams]
             found.append(streams[0])
         return found
+
+    def _stream(self, name: str, inputs: Tensor) -> Tensor:
+        """Return inputs as (C, N, D), without a look at their numbers: a layer must not wait for its device."""
+        alone = not isinstance(inputs, Tensor) or inputs.dim() == 2
+        checks.tensor(
+            name, inputs, "N, D" if alone else "C, N, D", read=False, C=self.count, D=self.weights[0].shape[2]
+        )
+        return inputs.expand(self.count, -1, -1) if alone else inputs
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the logits (C, N, K); arguments as of `layers`."""

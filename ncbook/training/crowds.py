@@ -1,4 +1,4 @@
-"""Train a `Crowd`: many small networks in one loop, and Muon for their stacked matrices."""
+"""Train a ``Crowd``: many small networks in one loop, and Muon for their stacked matrices."""
 
 from __future__ import annotations
 
@@ -82,7 +82,8 @@ class StackedMuon(torch.optim.Optimizer):
     is orthogonalised too: its step has length one.
 
     Args:
-        params: of a `Crowd`. lr: learning rate. weight_decay: decoupled. momentum: in [0, 1), Nesterov's.
+        params: of a ``Crowd``, or any of its shape.
+        lr: learning rate. weight_decay: decoupled. momentum: in [0, 1), Nesterov's.
 
     Raises:
         ValueError: for a number out of range.
@@ -95,7 +96,8 @@ class StackedMuon(torch.optim.Optimizer):
         checks.number("weight_decay", weight_decay)
         if checks.number("momentum", momentum) >= 1:
             raise ValueError(f"momentum must be in [0, 1), got {momentum!r}")
-        super().__init__(list(params), {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
+        stacks = [checks.tensor("params", p, "C, m, k") for p in checks.sequence("params", params)]
+        super().__init__(stacks, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
@@ -107,11 +109,26 @@ class StackedMuon(torch.optim.Optimizer):
                 average.lerp_(p.grad, 1 - beta)
                 rate = group["lr"] * max(1.0, p.shape[1] / p.shape[2]) ** 0.5
                 p.mul_(1 - group["lr"] * group["weight_decay"])
-                p.sub_(newton_schulz(p.grad.lerp(average, beta)), alpha=rate)
+                p.sub_(_five_steps(p.grad.lerp(average, beta)), alpha=rate)
 
 
 def newton_schulz(matrices: Tensor) -> Tensor:
-    """Return matrices (…, m, k) with singular values near 1 and the same singular vectors, by five quintic steps."""
+    """Return matrices with the same singular vectors and singular values near 1, by Muon's five quintic steps.
+
+    Args:
+        matrices: (…, m, k).
+
+    Raises:
+        ValueError: for anything but finite numbers in two axes or more.
+
+    Source: Jordan et al. (2024), with the published coefficients, in the precision of ``matrices``.
+    """
+    if checks.tensor("matrices", matrices, "…").dim() < 2:
+        raise ValueError(f"matrices must be (…, m, k), got {tuple(matrices.shape)}")
+    return _five_steps(matrices)
+
+
+def _five_steps(matrices: Tensor) -> Tensor:
     a, b, c = 3.4445, -4.7750, 2.0315
     wide = matrices if matrices.shape[-2] <= matrices.shape[-1] else matrices.mT
     X = wide / torch.linalg.matrix_norm(wide, keepdim=True).clamp_min(1e-7)
