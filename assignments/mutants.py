@@ -36,6 +36,7 @@ from assignments.grading.proxy import MODULES
 from assignments.grading.submission import Assignment, Case, run_case
 from assignments.grading.wire import encode
 from assignments.mutations import CONSTANTS, Answer, blind, mutations
+from assignments.parameters import filled
 
 LONGEST = 20.0  # seconds for one check of one mutant
 
@@ -168,7 +169,9 @@ class Suite:
         self.assignment = dataclasses.replace(whole, limits=shorter)
         self.names = run_reference(released / "autograder" / f"{whole.name}.ipynb")
         self.tests = {q: ExceptionTestFile.from_string(text, q) for q, text in whole.tests.items()}
-        self.wrong, self.reasons = tables(beside)
+        values = json.loads((released / "autograder" / "grading.json").read_text()).get("parameters", {})
+        wrong, self.reasons = tables(beside)
+        self.wrong = {name: (question, filled(code, values), lost) for name, (question, code, lost) in wrong.items()}
 
     def case(self, question: str, number: int, names: dict[str, Any]) -> Case:
         """Run one check on a notebook's names, and leave torch's own random numbers as they were."""

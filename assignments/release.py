@@ -28,12 +28,13 @@ import yaml
 
 from assignments.author import NCBOOK
 from assignments.leaks import leaks
+from assignments.parameters import SEED, ParameterError, drawn, filled, named
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 OUT = ROOT / "_build" / "assignments"
+BESIDE = ("limits.toml", "wrong.py", "parameters.py")
 SECRET_FILE = HERE / "course-secret.txt"
-SEED_NAME = "COURSE_SEED"
 
 
 class ReleaseError(Exception):
@@ -74,8 +75,29 @@ def questions(notebook: nbformat.NotebookNode) -> dict[str, dict[str, Any]]:
     return found
 
 
-def prepare(notebook: nbformat.NotebookNode, name: str, secret: str, address: str) -> nbformat.NotebookNode:
-    """Return the master with its seeds, its Colab badge and its set-up cell filled in."""
+def parameters(master: Path, secret: str) -> dict[str, Any]:
+    """Return the parameters of a master's questions, which its course's secret decides.
+
+    Raises:
+        ReleaseError: if one is drawn that the master does not name, or its value cannot be written.
+    """
+    try:
+        values = drawn(master.parent, seed(secret, master.stem, "parameters"))
+    except ParameterError as error:
+        raise ReleaseError(str(error)) from error
+    if idle := set(values) - named(master.read_text(encoding="utf-8")):
+        raise ReleaseError(f"{master.stem}: drawn and not named by the master: {', '.join(sorted(idle))}")
+    return values
+
+
+def prepare(master: Path, secret: str, address: str) -> nbformat.NotebookNode:
+    """Return the master with its parameters, its seeds, its Colab badge and its set-up cell filled in.
+
+    Raises:
+        ReleaseError: if the master names a parameter that is not drawn.
+    """
+    notebook, name = nbformat.read(master, as_version=4), master.stem
+    values = parameters(master, secret)
     question = ""
     badge = ""
     if address.startswith("https://github.com/"):
@@ -84,8 +106,12 @@ def prepare(notebook: nbformat.NotebookNode, name: str, secret: str, address: st
     for cell in notebook.cells:
         if cell.cell_type == "raw" and cell.source.startswith("# BEGIN QUESTION"):
             question = yaml.safe_load(cell.source)["name"]
+        here = {**values, SEED: seed(secret, name, question)} if cell.cell_type == "code" else values
+        try:
+            cell.source = filled(cell.source, here)
+        except ParameterError as error:
+            raise ReleaseError(f"{name}: {error}") from error
         if cell.cell_type == "code":
-            cell.source = re.sub(rf"\b{SEED_NAME}\b", str(seed(secret, name, question)), cell.source)
             zipped = f"{address}/raw/main/{name}-student.zip" if address else ""
             cell.source = cell.source.replace('RELEASE = ""', f'RELEASE = "{zipped}"')
             cell.outputs, cell.execution_count = [], None
@@ -173,9 +199,10 @@ def digest(paths: list[Path], *texts: str) -> str:
     return state.hexdigest()
 
 
-def _write(master: Path, notebook: nbformat.NotebookNode, out: Path, needs_package: bool) -> None:
+def _write(master: Path, secret: str, address: str, out: Path, needs_package: bool) -> None:
     """Write all that a release holds, trying each part."""
     name = master.stem
+    notebook = prepare(master, secret, address)
     prepared = out / "master" / master.name
     prepared.parent.mkdir()
     prepared.write_text(nbformat.writes(notebook))
@@ -188,6 +215,7 @@ def _write(master: Path, notebook: nbformat.NotebookNode, out: Path, needs_packa
     if needs_package:
         lay_package(name, out)
     about = {"assignment": name, "questions": questions(notebook), "limits": limits(master.parent)}
+    about["parameters"] = parameters(master, secret)
     (out / "autograder" / "grading.json").write_text(json.dumps(about, indent=2) + "\n")
     try_mutants(name, out, master.parent)
     pack(out / "student", out / f"{name}-student.zip")
@@ -212,7 +240,7 @@ def release(master: Path, *, secret: str, address: str = "", out: Path | None = 
     out = (out or OUT / name).resolve()
     stamp = out / "stamp"
     sources = [master, *sorted(HERE.glob("*.py"))]
-    sources += [path for path in (master.parent / "limits.toml", master.parent / "wrong.py") if path.exists()]
+    sources += [path for path in (master.parent / x for x in BESIDE) if path.exists()]
     notebook = nbformat.read(master, as_version=4)
     needs_package = any(c.cell_type == "code" and NCBOOK in c.source for c in notebook.cells)
     if needs_package:
@@ -223,7 +251,7 @@ def release(master: Path, *, secret: str, address: str = "", out: Path | None = 
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     try:
-        _write(master, prepare(notebook, name, secret, address), out, needs_package)
+        _write(master, secret, address, out, needs_package)
     except ReleaseError:
         shutil.rmtree(out)  # nobody is to hand out half of it
         raise

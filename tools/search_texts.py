@@ -72,13 +72,15 @@ def texts(site: Path) -> dict[str, list[tuple[str, str, str]]]:
     return found
 
 
-def lay_in(site: Path) -> None:
-    """Write the texts of ``site`` and let its search page load them; done already, only the texts are new."""
+def lay_in(site: Path) -> bool:
+    """Write the texts of ``site`` and let its search page load them; return whether they are others than before."""
     search = site / "search.html"
     if not search.exists():
-        return
+        return False
     data = json.dumps(texts(site), ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
-    script = SCRIPT.read_text(encoding="utf-8").rstrip().removesuffix(";")
-    write_whole(site / FILE, f"{script}({data});\n")
+    script = SCRIPT.read_text(encoding="utf-8").rstrip().removesuffix(";") + f"({data});\n"
     page = search.read_text(encoding="utf-8")
     write_whole(search, PLACE.sub(rf'\1\n  <script src="{FILE}"></script>', page, count=1))
+    before = (site / FILE).read_text(encoding="utf-8") if (site / FILE).exists() else ""
+    write_whole(site / FILE, script)
+    return script != before

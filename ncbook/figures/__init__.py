@@ -13,6 +13,7 @@ from ncbook.figures.in_page import LiveExperiment, live
 if TYPE_CHECKING:
     from ncbook.figures import (
         codes,
+        data_features,
         free_features,
         landscape,
         measuring,
@@ -29,6 +30,7 @@ __all__ = [
     "Exploration",
     "LiveExperiment",
     "codes",
+    "data_features",
     "explore",
     "free_features",
     "landscape",

@@ -49,7 +49,7 @@ def beside(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_untouched_notebook_runs_on_colabs_versions(name: str, beside: Path, tmp_path: Path) -> None:
     master = tmp_path / "master" / f"{name}.ipynb"
     master.parent.mkdir()
-    notebook = prepare(nbformat.read(masters()[name], as_version=4), name, "a secret for trials", "")
+    notebook = prepare(masters()[name], "a secret for trials", "")
     nbformat.write(notebook, master)
     assign(master, tmp_path, run_tests=False)
     student = tmp_path / "student"

@@ -25,7 +25,7 @@ RETURNED = {
     "training.LastLayer", "training.Run", "training.State", "training.TrainedLastLayer", "ufm.Census",
     "sphere.ExactBound", "ufm.ExactCertificate", "ufm.LocalMinimum",
     "ufm.BestMargin", "ufm.Certificate", "ufm.Chain", "ufm.Descent", "ufm.Escape", "ufm.GapBudget", "ufm.Optimum",
-    "ufm.Loss", "ufm.Point", "ufm.Solution",
+    "ufm.DataOptimum", "ufm.Loss", "ufm.Point", "ufm.Solution",
 }  # fmt: skip
 # A command speaks to a shell and is tested with what a shell can say; ``forward`` hands all it gets to ``update``;
 # a callback needs a library that may not be there.
@@ -40,7 +40,7 @@ ZERO = {"gamma", "smoothing",
         "tolerance", "index", "max_iterations", "iterations", "steps", "test_samples", "correction",
         "singular_value", "keep_bytes", "shuffles", "done", "ufm.UFM.random_point.scale", "ufm.UFM.solve.scale",
         "deep.DeepUFM.random_start.scale", "deep.DeepUFM.solve.scale",
-        "shallow.planar_data.spread"}  # fmt: skip
+        "shallow.planar_data.spread", "shallow.Mixture.simplex.signal"}  # fmt: skip
 SIGNED = {"time", "index", "log_time", "ignore_index"}
 FREE_TEXT = {
     "deep.DeepUFM.best_scale.name",

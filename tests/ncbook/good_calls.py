@@ -141,6 +141,10 @@ def good() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
             "problem": FREE, "start": (W, H, B), "step_size": 0.1, "steps": 2, "momentum": 0.0, "noise": 0.0,
             "seed": 0, "origin": (W, H, B), "record": 1,
         },
+        "ufm.data_optimum": {
+            "inputs": X, "labels": Y, "joint_decay": 0.01, "loss": ufm.SquaredError(), "max_steps": 5, "tolerance": 1e-9
+        },
+        **{f"ufm.DataOptimum.{m}": {"inputs": X} for m in ("logits", "features")},
         "ufm.escape_direction": point(tolerance=1e-6),
         "ufm.gap_budget": point(nonnegative=False),
         "ufm.hessian": point(),
@@ -210,6 +214,11 @@ def good() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "shallow.ShallowReLU.features": {"inputs": X},
         "shallow.ShallowReLU.direction": {},
         **{f"shallow.{f}": samples() for f in ("assignment", "in_cone", "measured_limit")},
+        "shallow.Mixture": {"centres": etf.simplex_etf(3, 4)},
+        "shallow.Mixture.simplex": {"num_classes": 3, "input_dim": 4, "signal": 1.0, "seed": 0},
+        "shallow.Mixture.draw": {"samples_per_class": 2, "seed": 0},
+        **{f"shallow.{f}": {"inputs": X} for f in ("nngp_kernel", "tangent_kernel")},
+        "shallow.kernel_trace_quotient": {"kernel": X @ X.T, "labels": Y},
         "shallow.centred": {"inputs": X},
         "shallow.class_directions": {"features": X, "labels": Y},
         "shallow.collapse": {"features": NET.features(X), "labels": Y, "classifier": NET.V},
@@ -330,7 +339,8 @@ def _found(name: str) -> Callable[..., Any]:
     layer = training.LastLayer(FEATURES, Y, torch.zeros(3, 4).double(), torch.zeros(3).double())
     hosts: dict[str, Callable[[], Any]] = {
         "ImageData": lambda: DATA, "NeuralCollapse": metric, "UFM": lambda: FREE, "Loss": ufm.SquaredError,
-        "DeepUFM": lambda: DEEP,
+        "DeepUFM": lambda: DEEP, "DataOptimum": lambda: ufm.data_optimum(X, Y, 0.1),
+        "Mixture": lambda: shallow.Mixture.simplex(3, 4, 1.0),
         "SphericalUFM": lambda: ROUND, "Flow": lambda: FLOW,
         "Limit": lambda: LIMIT, "ShallowReLU": lambda: NET, "FeatureClassifier": network,
         "ETFClassifier": lambda: models.ETFClassifier(3, 4), "UnitFeatures": models.UnitFeatures,

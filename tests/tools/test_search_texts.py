@@ -36,9 +36,9 @@ def test_every_section_theorem_and_term_has_its_own_text(site):
 
 
 def test_only_the_search_page_loads_them_and_only_once(site):
-    search_texts.lay_in(site)
+    assert search_texts.lay_in(site)
     once = (site / "search.html").read_text(encoding="utf-8")
-    search_texts.lay_in(site)
+    assert not search_texts.lay_in(site)
     assert once == (site / "search.html").read_text(encoding="utf-8")
     assert re.findall(r'src="([^"]+)"', once) == ["searchindex.js?v=1", "searchtexts.js"]
     script = (site / "searchtexts.js").read_text(encoding="utf-8")
