@@ -18,7 +18,7 @@ from ncbook._lazy import optional
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NAMES = ("freefeatures", "neurons", "race", "saddle", "simplex", "sphere", "train")
+NAMES = ("formulas", "freefeatures", "neurons", "race", "saddle", "simplex", "sphere", "train")
 BELOW = {"train": ("network.js",)}  # scripts that an experiment's own one needs before it
 
 
