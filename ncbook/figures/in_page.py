@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NAMES = ("formulas", "freefeatures", "neurons", "race", "saddle", "simplex", "sphere", "train")
-BELOW = {"train": ("network.js",)}  # scripts that an experiment's own one needs before it
+BELOW = {"formulas": ("charts.js",), "train": ("network.js",)}  # scripts that an experiment's own one needs before it
 
 
 def live(name: str, *, alt: str, still: Callable[[], Figure], **parameters: Any) -> LiveExperiment:

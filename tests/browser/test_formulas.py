@@ -5,13 +5,17 @@ import math
 import pytest
 import torch
 
-from ncbook import sphere, ufm
+from ncbook import etf, sphere, ufm
 from tests.browser.live_pages import LAB, settle, state
 
 HANDLES = {  # view: the handle, the state that it moves, a drag in pixels, and whether it raises that number
     "price": ("best margin", "Kq", (40, 0), False),
     "temperature": ("best probability", "tau", (30, 0), True),
     "overlap": ("one standard deviation", "nc1", (-20, 0), False),
+    "retraction": ("end of the step", "step", (28, 40), False),
+    "phase": ("both decays", "decayH", (20, -30), True),
+    "bias": ("bias decay", "bias", (40, 0), True),
+    "orthant": ("origin", "share", (0, -25), True),
 }
 by_handle = pytest.mark.parametrize("view", HANDLES)
 
@@ -43,9 +47,10 @@ def test_a_dot_follows_hand_and_keys_and_its_place_travels(show, view):
     moved = state(page)[key]
     assert moved > before if grows else moved < before
     now = page.locator(f".nclive-handle[aria-label^='{label}']").bounding_box()
-    assert now["x"] - box["x"] == pytest.approx(right, abs=5)  # the dot stays under the hand, up to one step
+    for way, by in (("x", right), ("y", down)):  # the dot stays under the hand, up to one step of its slider
+        assert by == 0 or now[way] - box[way] == pytest.approx(by, abs=5)
     page.keyboard.press("ArrowUp")
-    assert state(page)[key] == pytest.approx(moved * 10**0.01)
+    assert state(page)[key] > moved
     again = show(f"formulas {view}", fragment=page.evaluate("location.hash"))
     assert state(again) == state(page)
     page.get_by_role("button", name="Start again").click()
@@ -140,3 +145,65 @@ def test_the_same_nc1_parts_many_classes_better_than_two(show):
     assert float(beyond_two.split()[0]) > 20
     slide(page, "classes K", 0)
     assert cells(page)[0] == [f"{math.sqrt(0.5):.2f}"] * 2
+
+
+def test_halving_the_step_brings_the_end_points_eight_times_closer(show):
+    page = show("formulas retraction")
+    gaps = []
+    x, v = torch.tensor([[1.0, 0.0]], dtype=torch.float64), torch.tensor([[0.0, 1.0]], dtype=torch.float64)
+    for step in (1.6, 0.8, 0.4, 0.2, 0.1):
+        assert state(page)["step"] == pytest.approx(step)
+        gaps.append(float((sphere.retract(x, step * v) - sphere.geodesic(x, step * v)).norm()))
+        assert cells(page)[1][0] == f"{gaps[-1]:.3g}" or "10⁻" in cells(page)[1][0]
+        page.get_by_role("button", name="Halve the step").click()
+    assert gaps[-2] / gaps[-1] == pytest.approx(8, abs=0.2) and gaps[0] / gaps[1] < 5
+
+
+def test_the_margin_depends_on_the_product_of_the_decays(show):
+    page = show("formulas phase")
+    first = state(page)
+    best = ufm.UFM(10, 10, 10, first["decayW"], first["decayH"]).optimum()
+    assert cells(page)[2] == [f"{best.margin:.2f}", "0"]
+    page.locator("[aria-label^='both decays']").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")  # as much less as the other is more
+    assert cells(page)[2] == [f"{best.margin:.2f}", "0"] and state(page) != first
+    slide(page, "samples a class n", 19)  # a hundred
+    product, share, _ = cells(page)
+    assert state(page)["n"] == 100 and product[1] == "1.0 · 10⁻⁴"
+    assert float(share[0]) == pytest.approx(10 * math.sqrt(100 * 1e-5), rel=1e-2)
+
+
+def test_beyond_the_threshold_all_is_zero(show):
+    page = show("formulas phase", changes={"weight_decay": 1.0, "feature_decay": 0.01})
+    assert cells(page)[2] == ["0.00", "0"]
+    page.wait_for_function(f"{LAB}.status.textContent.endsWith('all is zero.')")
+
+
+def test_the_product_s_dot_moves_both_decays_by_one_factor(show):
+    page = show("formulas phase")
+    before = state(page)
+    page.locator("[aria-label^='product of the decays (']").focus()
+    page.keyboard.press("ArrowRight")
+    after = state(page)
+    for name in ("decayW", "decayH"):
+        assert after[name] / before[name] == pytest.approx(10**0.05)
+
+
+def test_centred_orthogonal_means_are_the_simplex(show):
+    page = show("formulas orthant")
+    slide(page, "global mean removed", 1)
+    assert cells(page) == [["−0.500", "−0.500"], ["120.0°", "120.0°"]]
+    slide(page, "global mean removed", 0)
+    assert [row[0] for row in cells(page)] == ["0.000", "90.0°"]
+
+
+def test_the_rows_open_beyond_the_threshold_of_the_bias_decay(show):
+    page = show("formulas bias")
+    assert cells(page)[1] == ["−0.333", "−0.333"] and page.locator("svg text", has_text="−0.33").count() == 12
+    slide(page, "bias decay", 0)
+    W = ufm.UFM(4, 5, 4, 5e-3, 5e-3, 1.0, ufm.SquaredError()).optimum().W
+    opened = cells(page)[1][0]
+    assert opened == f"{float(etf.cosine_matrix(W)[0, 1]):.3f}".replace("-", "−") and opened != "−0.333"
+    slide(page, "decay of rows and features", -1)
+    assert float(cells(page)[0][1]) > 1 and cells(page)[1][0] == "−0.333"

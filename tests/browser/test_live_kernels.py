@@ -179,3 +179,32 @@ def test_overlap_kernels_agree_with_what_is_measured(show):
     for z in (0.0, 0.2, 1.5, 2.999, 3.001, 7.0, 30.0):
         share = page.evaluate("z => ncLive.kernels.formulas.beyond(z)", z)
         assert share == pytest.approx(norm.sf(z), abs=1e-9) and share == pytest.approx(norm.sf(z), rel=1e-6)
+
+
+def test_retraction_phase_and_orthant_kernels_agree_with_the_package(show):
+    page = show("formulas retraction")
+    x, along = torch.tensor([[0.6, 0.8]], dtype=torch.float64), torch.tensor([[-0.8, 0.6]], dtype=torch.float64)
+    means = torch.eye(3, dtype=torch.float64)
+    for step, share in [(0.05, 0.0), (0.4, 0.3), (1.6, 0.99), (2.0, 1.0)]:
+        apart, cosine = page.evaluate(
+            "([v, t]) => [ncLive.kernels.formulas.apart(v), ncLive.kernels.formulas.cosine(t)]", [step, share]
+        )
+        gap = sphere.retract(x, step * along) - sphere.geodesic(x, step * along)
+        assert apart == pytest.approx(float(gap.norm()), abs=1e-9)
+        assert cosine == pytest.approx(float(etf.cosine_matrix(means - share * means.mean(dim=0))[0, 1]), abs=1e-9)
+    for K, n, decay_w, decay_h in [(2, 1, 1e-5, 1e-5), (10, 10, 0.01, 0.001), (100, 1000, 1e-4, 1e-3)]:
+        margin = page.evaluate("([K, q]) => ncLive.kernels.formulas.margin(K, q)", [K, (n * decay_w * decay_h) ** 0.5])
+        assert margin == pytest.approx(ufm.UFM(K, n, K, decay_w, decay_h).optimum().margin, abs=1e-9)
+
+
+def test_bias_kernels_agree_with_the_package(show):
+    page = show("formulas bias")
+    for K, n, decay, bias in [(4, 5, 0.005, 0.02), (4, 5, 0.005, 0.05), (4, 5, 0.09, 10.0), (3, 2, 0.001, 0.3)]:
+        problem = ufm.UFM(K, n, K, decay, decay, bias, ufm.SquaredError())
+        cosine, threshold = page.evaluate(
+            "([K, Kq, bias]) => { const k = ncLive.kernels.formulas; return [k.opened(K, Kq, bias), k.opens(Kq)]; }",
+            [K, K * problem.q, bias],
+        )
+        rows = etf.cosine_matrix(problem.optimum().W)
+        assert cosine == pytest.approx(float(rows[0, 1]), abs=1e-9)
+        assert (cosine > -1 / (K - 1) + 1e-9) == (bias > threshold)

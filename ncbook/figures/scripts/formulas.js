@@ -1,7 +1,7 @@
 /* Closed forms as curves under sliders: one script, a view for each figure, chosen by the parameter "which". */
 (function () {
   "use strict";
-  const live = window.ncLive, piece = live.svg, show = live.show;
+  const live = window.ncLive, piece = live.svg, show = live.show, { chart, handle, knob, round, small, words } = live.charts;
 
   const kernel = {
     /* The price of a margin: the loss where every wrong logit lies s below the right one, and the q that makes s the best. */
@@ -32,103 +32,18 @@
       for (let k = 1; k < 80; k += 1) sum += term *= (z * z) / (2 * k + 1);
       return 0.5 - density * sum;
     },
+    /* A tangent step of length v on the unit circle: how far its retraction is from the end of the geodesic. */
+    apart: (v) => 2 * Math.sin((v - Math.atan(v)) / 2),
+    /* Orthogonal vectors of one length, three of them, with a share of their mean taken away: the cosine of two. */
+    cosine: (t) => (t * t - 2 * t) / (3 - 2 * t + t * t),
+    /* Squared error with equal classes: the cosine of two rows, and the bias decay up to which they are a simplex ETF. */
+    opened: (K, Kq, bias) => {
+      const t = 1 - Kq, first = Math.max(0, 1 - (Kq * (1 + bias)) / bias);
+      return (first - t) / ((K - 1) * t + first);
+    },
+    opens: (Kq) => Kq / (1 - Kq),
   };
   live.kernels.formulas = kernel;
-
-  const powers = (k) => "10" + String(k).replace(/./g, (c) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)]);
-  const small = (v) => (v === 0 ? "0" : v >= 0.001 && v < 1000 ? String(Number(v.toPrecision(3))) : v.toExponential(1).replace(/e([+-])(\d+)/, (_, sign, k) => " · " + powers((sign === "-" ? "-" : "") + k)));
-  const ROUND = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100, 150, 200, 300, 500, 700, 1000];
-  const round = (low, high) => ROUND.filter((k) => k >= low && k <= high);
-
-  function words(x, y, text, anchor, parent) {
-    const node = piece("text", { x, y, class: "nclive-cell", style: `text-anchor:${anchor}`, "font-size": 14 }, parent);
-    node.textContent = text;
-    return node;
-  }
-
-  /* Values and words along an axis: given ones, powers of ten, or steps of 1, 2 or 5. */
-  function ticks(axis) {
-    if (axis.ticks) return axis.ticks;
-    const [low, high] = [axis.low, axis.high], found = [];
-    if (axis.log) {
-      const a = Math.ceil(Math.log10(low) - 1e-9), b = Math.floor(Math.log10(high) + 1e-9), by = Math.ceil((b - a) / 5);
-      if (by > 1 || b - a > 2) for (let k = a; k <= b; k += by || 1) found.push([10 ** k, powers(k)]);
-      else for (let k = a - 1; k <= b; k += 1) for (const m of [1, 3]) if (m * 10 ** k >= low * 0.999 && m * 10 ** k <= high) found.push([m * 10 ** k, small(m * 10 ** k)]);
-      return found;
-    }
-    const rough = (high - low) / 4, ten = 10 ** Math.floor(Math.log10(rough)), by = ten * [1, 2, 5, 10].find((m) => m * ten >= rough * 0.8);
-    for (let v = Math.ceil(low / by - 1e-9) * by; v <= high + 1e-9; v += by) found.push([v, show(v, Math.max(0, -Math.floor(Math.log10(by) + 1e-9)))]);
-    return found;
-  }
-
-  /* A panel with two axes; curves are clipped to it, and a handle may be dragged over it. */
-  function chart(lab, label, [wide, high], x, y) {
-    const stage = lab.stage(wide, high, label), left = y.ticks ? 14 : 50, right = wide - 16, top = 28, bottom = high - 46;
-    const scale = (axis, from, to) => {
-      const f = axis.log ? Math.log10 : (v) => v, a = f(axis.low), b = f(axis.high);
-      return {
-        at: (v) => Math.max(-9999, Math.min(9999, from + ((to - from) * (f(v) - a)) / (b - a))),
-        back: (p) => { const u = a + ((b - a) * (p - from)) / (to - from); return axis.log ? 10 ** u : u; },
-      };
-    };
-    const made = { stage, x: scale(x, left, right) };
-    for (const [v, text] of ticks(x)) words(made.x.at(v), bottom + 18, text, "middle", stage);
-    words((left + right) / 2, bottom + 38, x.label, "middle", stage);
-    words(4, 16, y.label, "start", stage);
-    const marks = piece("g", {}, stage);
-    made.plot = piece("svg", { x: left, y: top, width: right - left, height: bottom - top, viewBox: `${left} ${top} ${right - left} ${bottom - top}` }, stage);
-    piece("path", { d: `M${left} ${top}V${bottom}H${right}`, class: "nclive-guide" }, stage);
-    made.rescale = (axis) => {
-      made.y = scale(axis, bottom, top);
-      marks.replaceChildren();
-      for (const [v, text] of ticks(axis)) words(left - 6, made.y.at(v) + 5, text, "end", marks);
-    };
-    made.rescale(y);
-    made.curve = (stroke, dash, more) => piece("polyline", { fill: "none", stroke, "stroke-width": 2.4, "stroke-dasharray": dash || "none", ...more }, made.plot);
-    made.grid = Array.from({ length: 161 }, (_, i) => made.x.back(left + ((right - left) * i) / 160));
-    made.trace = (curve, f, over) => live.set(curve, { points: (over || made.grid).map((v) => `${made.x.at(v).toFixed(1)},${made.y.at(f(v)).toFixed(1)}`).join(" ") });
-    made.level = () => piece("path", { class: "nclive-guide", "stroke-dasharray": "3 3", "stroke-width": 1.5 }, made.plot);
-    made.cross = (path, v, w) => live.set(path, { d: (w == null ? "" : `M${left} ${made.y.at(w).toFixed(1)}H${right}`) + (v == null ? "" : `M${made.x.at(v).toFixed(1)} ${top}V${bottom}`) });
-    made.legend = (...entries) => entries.reduce((from, [stroke, dash, text, width]) => {
-      piece("path", { d: `M${from} 11h26`, stroke, "stroke-width": 2.6, "stroke-dasharray": dash || "none", fill: "none" }, stage);
-      words(from + 32, 16, text, "start", stage);
-      return from + width;
-    }, 46);
-    made.dot = (color) => handle(lab, stage, color);
-    return made;
-  }
-
-  /* A dot under the hand: ``move(x, y)`` takes a place on the stage, ``nudge(right, up)`` an arrow key. */
-  function handle(lab, stage, color) {
-    const group = piece("g", {}, stage);
-    piece("circle", { r: 18, fill: "transparent" }, group);
-    piece("circle", { r: 7.5, fill: color }, group);
-    return {
-      on: (label, move, nudge) => lab.drag(group, stage, label + " (drag, or arrow keys)", (at, by, key) => (key ? nudge(by[0], -by[1]) : move(at[0], at[1]))),
-      put: (x, y) => live.set(group, { transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})` }),
-    };
-  }
-
-  /* A number of the state, its slider and its limits: along a line, along powers of ten, or from a list. */
-  function knob(lab, state, name, spec) {
-    const { values, log } = spec, step = values ? 1 : spec.step || 0.01;
-    const there = (u) => (values ? values[u] : log ? 10 ** u : u);
-    const place = (v) => (values ? values.reduce((near, k, i) => (Math.abs(k - v) < Math.abs(values[near] - v) ? i : near), 0) : log ? Math.log10(v) : v);
-    const [low, high] = values ? [0, values.length - 1] : [place(spec.low), place(spec.high)];
-    const format = (u) => (spec.format || small)(there(u));
-    const put = spec.free ? () => {} : lab.slider(name, spec.label, low, high, step, place(state[name]), (u) => { state[name] = there(u); lab.keep(); }, format);
-    const set = (v) => {
-      const u = Math.max(low, Math.min(high, Math.round(place(v) / step) * step));
-      state[name] = there(u);
-      put(u);
-    };
-    return {
-      set,
-      nudge: (steps) => set(there(Math.max(low, Math.min(high, place(state[name]) + steps * step)))),
-      put: (v) => put(place(v)),
-      sound: (v) => Number.isFinite(v) && (values ? values.includes(v) : place(v) >= low - 1e-6 && place(v) <= high + 1e-6),
-    };
-  }
 
   /* Each view draws its panels, and returns its start, its knobs, what to draw and what to say. */
   const VIEWS = {
@@ -213,6 +128,145 @@
             rows: [0, 1].map((i) => [rows[0][i], rows[1][i]]),
             say: `NC1 = ${small(state.nc1)}, ${state.K} classes: ${rows[0][0]} standard deviations to the boundary, ${rows[0][1]} beyond it.`,
           };
+        },
+      };
+    },
+    retraction: function (lab, given, state, turn) {
+      const turnBy = (35 * Math.PI) / 180, cx = 165, cy = 205, r = 85, point = (length, angle) => [cx + r * length * Math.cos(turnBy + angle), cy - r * length * Math.sin(turnBy + angle)];
+      const stage = lab.stage(330, 300, "a tangent step, scaled back to the circle, and the arc of the same length");
+      piece("circle", { cx, cy, r, class: "nclive-guide" }, stage);
+      const ray = piece("path", { class: "nclive-guide", "stroke-dasharray": "3 3" }, stage);
+      const arc = piece("polyline", { fill: "none", stroke: live.colors[2], "stroke-width": 4.5, "stroke-opacity": 0.8 }, stage);
+      const step = piece("path", { stroke: live.colors[1], "stroke-width": 3 }, stage), start = point(1, 0);
+      const square = (parent) => piece("path", { d: "M-7 -7h14v14h-14z", fill: live.colors[2] }, parent), end = square(stage);
+      const back = piece("circle", { r: 6, fill: live.colors[0] }, stage);
+      piece("circle", { cx: start[0], cy: start[1], r: 5, fill: "currentColor" }, stage);
+      words(start[0] + 12, start[1] + 8, "x", "start", stage);
+      const name = words(0, 0, "x + v", "start", stage);
+      piece("circle", { cx: 12, cy: 14, r: 6, fill: live.colors[0] }, stage);
+      words(24, 19, "scaled back", "start", stage);
+      square(piece("g", { transform: "translate(12 36)" }, stage));
+      words(24, 41, "end of the arc", "start", stage);
+      const c = chart(lab, "distance of the two end points over the length of the step", [330, 300], { low: 0.05, high: 2, log: true, label: "length of the step" }, { low: 1e-5, high: 2, log: true, label: "distance of the end points" });
+      const cube = c.curve("var(--nc-line)", "3 4"), gap = c.curve(live.colors[0]);
+      words(c.x.at(0.3), c.y.at(0.05), "step³/3 (dotted)", "end", c.stage);
+      c.trace(cube, (v) => v ** 3 / 3);
+      c.trace(gap, kernel.apart);
+      const tip = handle(lab, stage, live.colors[1]), dot = c.dot(live.colors[0]);
+      tip.on("end of the step", (x, y) => turn.step.set((-(x - start[0]) * Math.sin(turnBy) - (y - start[1]) * Math.cos(turnBy)) / r), (right, up) => turn.step.nudge(up - right));
+      dot.on("distance", (x) => turn.step.set(c.x.back(x)), (right, up) => turn.step.nudge(right + up));
+      return {
+        start: { step: given.step },
+        knobs: { step: { label: "length of the step", low: 0.05, high: 2 } },
+        buttons: [["Halve the step", () => { turn.step.set(state.step / 2); lab.keep(); }]],
+        readout: [["length of the step", "distance of the end points", "distance / step³"], "half the step"],
+        draw: () => {
+          const v = state.step, top = point(Math.hypot(1, v), Math.atan(v));
+          live.set(step, { d: `M${start.join(" ")}L${top.join(" ")}` });
+          live.set(ray, { d: `M${cx} ${cy}L${top.join(" ")}` });
+          live.set(arc, { points: Array.from({ length: 41 }, (_, i) => point(1, (v * i) / 40).map((u) => u.toFixed(1)).join(",")).join(" ") });
+          live.set(end, { transform: `translate(${point(1, v).join(" ")})` });
+          const [bx, by] = point(1, Math.atan(v));
+          live.set(back, { cx: bx, cy: by });
+          live.set(name, { x: top[0] + 14, y: top[1] + 4 });
+          tip.put(...top);
+          dot.put(c.x.at(v), c.y.at(kernel.apart(v)));
+          return {
+            rows: [[v, v / 2], [kernel.apart(v), kernel.apart(v / 2)], [kernel.apart(v) / v ** 3, (8 * kernel.apart(v / 2)) / v ** 3]].map((row) => row.map(small)),
+            say: `A step of ${small(v)}: the end points are ${small(kernel.apart(v))} apart; half the step brings them ${show(kernel.apart(v) / kernel.apart(v / 2), 1)} times closer.`,
+          };
+        },
+      };
+    },
+    phase: function (lab, given, state, turn) {
+      const decay = (label) => ({ low: 1e-5, high: 10, log: true, label }), levels = [0, 2, 4, 6, 8, 10];
+      const a = chart(lab, "the best margin over both decays", [330, 310], decay("weight decay"), decay("feature decay"));
+      const bands = levels.map((s) => piece("path", { fill: live.colors[0], "fill-opacity": 0.13, stroke: live.colors[s ? 0 : 1], "stroke-width": s ? 1 : 3 }, a.plot));
+      const names = levels.map((s) => words(0, 0, s ? "s = " + s : "", "middle", a.plot));
+      words(a.x.at(8), a.y.at(5), "all zero", "end", a.plot);
+      const b = chart(lab, "the best margin over the product of the decays", [330, 310], { low: 1e-10, high: 100, log: true, label: "product of the decays" }, { low: 0, high: 12, label: "best margin s" });
+      const margin = b.curve(live.colors[0]), edge = b.curve(live.colors[1]), dots = [a.dot("currentColor"), b.dot("currentColor")];
+      const both = (f) => ["decayW", "decayH"].forEach((name) => f(turn[name], name));
+      dots[0].on("both decays", (x, y) => { turn.decayW.set(a.x.back(x)); turn.decayH.set(a.y.back(y)); }, (right, up) => { turn.decayW.nudge(right); turn.decayH.nudge(up); });
+      dots[1].on("product of the decays", (x) => {
+        const by = Math.sqrt(b.x.back(x) / (state.decayW * state.decayH));
+        both((knob, name) => knob.set(state[name] * by));
+      }, (right, up) => both((knob) => knob.nudge(right + up)));
+      return {
+        start: { K: given.num_classes, n: given.samples_per_class, decayW: given.weight_decay, decayH: given.feature_decay },
+        knobs: { K: { label: "classes K", values: round(2, 100) }, n: { label: "samples a class n", values: round(1, 1000) }, decayW: { ...decay(), free: true, step: 0.05 }, decayH: { ...decay(), free: true, step: 0.05 } },
+        readout: [["product of the decays", "K q", "best margin s"], "threshold"],
+        draw: () => {
+          const { K, n, decayW, decayH } = state, product = decayW * decayH, q = Math.sqrt(n * product), s = kernel.margin(K, q);
+          levels.forEach((level, i) => {
+            const there = kernel.worth(K, level) ** 2 / n, [x, y] = [a.x.at(1e-6), a.y.at(1e-6)], middle = Math.sqrt(there);
+            live.set(bands[i], { d: `M${x} ${y}V${a.y.at(there / 1e-6).toFixed(1)}L${a.x.at(there / 1e-6).toFixed(1)} ${y}Z` });
+            live.set(names[i], { x: a.x.at(middle) - 12, y: a.y.at(middle) + 16 });
+          });
+          b.trace(margin, (p) => kernel.margin(K, Math.sqrt(n * p)));
+          live.set(edge, { points: [0, 12].map((v) => `${b.x.at(1 / (n * K * K)).toFixed(1)},${b.y.at(v)}`).join(" ") });
+          dots[0].put(a.x.at(decayW), a.y.at(decayH));
+          dots[1].put(b.x.at(product), b.y.at(s));
+          return {
+            rows: [[small(product), small(1 / (n * K * K))], [small(K * q), "1"], [show(s, 2), "0"]],
+            say: `${K} classes of ${n}, decays ${small(decayW)} and ${small(decayH)}: ` + (s > 0 ? `the best margin is ${show(s, 2)}.` : "all is zero."),
+          };
+        },
+      };
+    },
+    orthant: function (lab, given, state, turn) {
+      const frame = [[-1, -1, 1], [1, -1, 1], [0, 2, 1]].map(([a, d, u]) => [a / Math.SQRT2, d / Math.sqrt(6), u / Math.sqrt(3)]);
+      const [cx, cy, r] = [165, 255, 165], place = (x, y) => [cx + r * x, cy - r * y], tall = 0.92 / Math.sqrt(3);
+      const seen = frame.map(([a, d, u]) => [0.95 * a + 0.3 * d, -0.12 * a + 0.38 * d + 0.92 * u]);
+      const stage = lab.stage(330, 280, "three orthogonal class means, seen from an origin that moves to their centre");
+      piece("path", { d: "M" + seen.map((p) => place(...p).join(" ")).join("L") + "Z", fill: live.colors[0], "fill-opacity": 0.13 }, stage);
+      for (const p of seen) piece("path", { d: `M${cx} ${cy}L${place(1.15 * p[0], 1.15 * p[1]).join(" ")}`, class: "nclive-guide", "stroke-dasharray": "4 4" }, stage);
+      const rows = seen.map((p, k) => piece("path", { stroke: live.colors[k], "stroke-width": 3 }, stage));
+      seen.forEach((p, k) => piece("circle", { cx: place(...p)[0], cy: place(...p)[1], r: 6, fill: live.colors[k] }, stage));
+      const c = chart(lab, "cosine of two class means over the share of the global mean that is removed", [330, 280], { low: 0, high: 1, label: "share of the global mean removed" }, { low: -0.56, high: 0.06, label: "cosine of two class means" });
+      const curve = c.curve("currentColor"), least = c.level();
+      c.trace(curve, kernel.cosine);
+      c.cross(least, null, -0.5);
+      words(c.x.at(0) + 8, c.y.at(-0.5) - 6, "simplex ETF", "start", c.stage);
+      const origin = handle(lab, stage, "currentColor"), dot = c.dot(live.colors[2]);
+      origin.on("origin", (x, y) => turn.share.set((cy - y) / (r * tall)), (right, up) => turn.share.nudge(right + up));
+      dot.on("cosine", (x) => turn.share.set(c.x.back(x)), (right, up) => turn.share.nudge(right - up));
+      return {
+        start: { share: given.share },
+        knobs: { share: { label: "global mean removed", low: 0, high: 1, format: (t) => Math.round(100 * t) + " %" } },
+        readout: [["cosine of two class means", "angle between them"], "simplex ETF"],
+        draw: () => {
+          const cosine = kernel.cosine(state.share), from = place(0, state.share * tall), angle = show((180 * Math.acos(cosine)) / Math.PI, 1) + "°";
+          seen.forEach((p, k) => live.set(rows[k], { d: `M${from.join(" ")}L${place(...p).join(" ")}` }));
+          origin.put(...from);
+          dot.put(c.x.at(state.share), c.y.at(cosine));
+          return { rows: [[show(cosine, 3), show(-0.5, 3)], [angle, "120.0°"]], say: `${Math.round(100 * state.share)} % of the global mean removed: cosine ${show(cosine, 2)}, angle ${angle}.` };
+        },
+      };
+    },
+    bias: function (lab, given, state, turn) {
+      const K = given.num_classes, n = given.samples_per_class, side = 260 / K, left = 35, top = 12;
+      const stage = lab.stage(330, 290, "cosines between the rows of the classifier"), cells = Array.from({ length: K * K }, (_, i) => i);
+      const tiles = cells.map((i) => piece("rect", { x: left + side * (i % K), y: top + side * Math.floor(i / K), width: side - 2, height: side - 2 }, stage));
+      const numbers = cells.map((i) => words(left + side * ((i % K) + 0.5) - 1, top + side * (Math.floor(i / K) + 0.5) + 4, "", "middle", stage));
+      const c = chart(lab, "cosine of two rows over the bias decay", [330, 290], { low: 1e-3, high: 10, log: true, label: "bias decay" }, { low: -1.1 / (K - 1), high: 0.03, label: "cosine of two rows" });
+      const curve = c.curve(live.colors[0]), edge = c.level(), dot = c.dot(live.colors[0]), share = () => K * Math.sqrt(n) * state.decay;
+      dot.on("bias decay", (x) => turn.bias.set(c.x.back(x)), (right, up) => turn.bias.nudge(right + up));
+      return {
+        start: { bias: given.bias_decay, decay: given.decay },
+        knobs: { bias: { label: "bias decay", low: 1e-3, high: 10, log: true }, decay: { label: "decay of rows and features", low: 1e-3, high: 0.1, log: true, format: (v) => small(Number(v.toPrecision(2))) } },
+        readout: [["bias decay", "cosine of two rows"], "threshold"],
+        draw: () => {
+          const cosine = kernel.opened(K, share(), state.bias), threshold = kernel.opens(share()), shown = show(cosine, 2);
+          cells.forEach((i) => {
+            const own = i % K === Math.floor(i / K);
+            live.set(tiles[i], { fill: own ? "var(--nc-warm)" : "var(--nc-cold)", "fill-opacity": String(Math.abs(own ? 0.55 : 0.9 * cosine)) });
+            numbers[i].textContent = own ? "1" : shown;
+          });
+          c.trace(curve, (b) => kernel.opened(K, share(), b));
+          c.cross(edge, threshold);
+          dot.put(c.x.at(state.bias), c.y.at(cosine));
+          return { rows: [[small(state.bias), small(threshold)], [show(cosine, 3), show(-1 / (K - 1), 3)]], say: `Bias decay ${small(state.bias)}: ` + (state.bias <= threshold ? "the rows are a simplex ETF." : `the rows have opened to the cosine ${show(cosine, 3)}.`) };
         },
       };
     },
