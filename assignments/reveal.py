@@ -18,12 +18,11 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_markdown_cell
 
-from assignments.grading.blind import BEGIN, END, PROMPT
+from assignments.grading.blind import BEGIN, END, MARKER, PROMPT
 from assignments.mutants import tables
 from assignments.release import OUT, masters
 
 CHECK = re.compile(r'^grader\.check(?:_all)?\((?:"(\w+)")?\)$')
-MARKER = re.compile(r"(?m)^[ \t]*# (?:BEGIN|END) (?:SOLUTION|PROMPT).*\n?|[ \t]*# SOLUTION(?: NO PROMPT)?[ \t]*$")
 PARTIAL = "**A second answer"  # one that says itself how many points it earns, and why
 SAID = "This notebook was written after the deadline: it answers every question."
 

@@ -30,8 +30,9 @@ import yaml
 from filelock import FileLock, Timeout
 from sqlalchemy.exc import OperationalError
 
-from tools import downloads, execution, imports, landing_page, search_texts
+from tools import downloads, execution, imports, landing_page, published, search_texts
 from tools.cache import Kept, write_whole
+from tools.repository import address
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "ncbook"
@@ -149,6 +150,7 @@ def pages(source: Path, output: Path, strict: bool) -> None:
     if search_texts.lay_in(output / "_build" / "html"):
         downloads.withdraw(output / "_build" / "html")
     downloads.offer(output / "_build" / "html")
+    published.lay_in(output / "_build" / "html", address())
     if failed:
         sys.exit("the pages could not be written, or not without a warning: see the messages above")
     unfinished.unlink()

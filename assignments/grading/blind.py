@@ -25,6 +25,9 @@ from assignments.grading.submission import Assignment
 ID = "anonymous"  # the column of a table of marks
 PROMPT = "_Type your answer here, replacing this text._"
 BEGIN, END = re.compile(r"<!--\s*BEGIN QUESTION\s*-->"), re.compile(r"<!--\s*END QUESTION\s*-->")
+MARKER = re.compile(
+    r"(?m)^[ \t]*# (?:BEGIN|END) (?:SOLUTION|PROMPT).*\n?|[ \t]*# SOLUTION(?: NO PROMPT)?[ \t]*$"
+)  # otter's
 PNG = b"\x89PNG\r\n\x1a\n"
 MAX_PICTURE = 4 << 20
 STYLE = (
@@ -120,16 +123,36 @@ def _shown(cells: list[dict[str, Any]] | None) -> str:
     return "".join(parts) or '<p class="none">No answer.</p>'
 
 
-def page(question: str, points: float, asked: str, found: dict[str, list[dict[str, Any]] | None]) -> str:
-    """Return the page of one question: what was asked, then each answer under its id; no script, no name."""
+def samples(assignment: Assignment, given: set[str], questions: list[str]) -> dict[str, list[dict[str, Any]] | None]:
+    """Return the master's sample answers, by question; empty where the release holds no solution."""
+    path = assignment.folder / f"{assignment.name}.ipynb"
+    found = answers(path.read_bytes(), given, questions) if path.exists() else {}
+    for cell in (cell for cells in found.values() for cell in cells or []):
+        cell["source"] = MARKER.sub("", source_of_cell(cell)).strip()
+    return found
+
+
+def page(
+    question: str,
+    points: float,
+    asked: str,
+    found: dict[str, list[dict[str, Any]] | None],
+    sample: list[dict[str, Any]] | None = None,
+) -> str:
+    """Return the page of one question: what was asked, samples, each answer under its id; no script, no name."""
     body = "".join(f'<section id="{i}"><h2>{i}</h2>{_shown(found[i])}</section>' for i in sorted(found))
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(question)}</title>'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}"><style>{STYLE}</style>'
         f"<h1>{html.escape(question)}: {points:g} points, {len(found)} answers</h1>"
-        f"<details><summary>What was asked</summary><pre>{html.escape(asked)}</pre></details>{body}</html>\n"
+        f"<details><summary>What was asked</summary><pre>{html.escape(asked)}</pre></details>"
+        f"{_folded_samples(sample)}{body}</html>\n"
     )
+
+
+def _folded_samples(sample: list[dict[str, Any]] | None) -> str:
+    return f"<details><summary>Sample answers</summary>{_shown(sample)}</details>" if sample else ""
 
 
 def write(submissions: list[Submission], assignment: Assignment, out: Path, secret: str) -> tuple[int, int]:
@@ -150,6 +173,7 @@ def write(submissions: list[Submission], assignment: Assignment, out: Path, secr
     cells = json.loads(start)["cells"]
     given = {source_of_cell(cell).strip() for cell in cells} - {PROMPT}
     asked = [source_of_cell(c) for c in cells if c["cell_type"] == "markdown" and BEGIN.search(source_of_cell(c))]
+    sample = samples(assignment, given, list(manual))
     found: dict[str, dict[str, list[dict[str, Any]] | None]] = {q: {} for q in manual}
     names = {student: name for name, student in ids([s.student for s in submissions], assignment.name, secret).items()}
     for submission in submissions:
@@ -164,7 +188,8 @@ def write(submissions: list[Submission], assignment: Assignment, out: Path, secr
     out.mkdir(parents=True, exist_ok=True)
     for (question, points), text in zip(manual.items(), asked):
         plain = BEGIN.sub("", text).strip()
-        (out / f"{question}.html").write_text(page(question, points, plain, found[question]), encoding="utf-8")
+        text = page(question, points, plain, found[question], sample.get(question))
+        (out / f"{question}.html").write_text(text, encoding="utf-8")
     _write_marks(out / "marks.csv", sorted(next(iter(found.values()))), list(manual))
     everything = [cells for answers_ in found.values() for cells in answers_.values()]
     return len(everything), sum(cells is None for cells in everything)

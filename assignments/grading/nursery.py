@@ -7,6 +7,7 @@ folder, and nothing that a submission does to its copy reaches the next one's.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import importlib
 import os
@@ -14,10 +15,13 @@ import select
 import signal
 import socket
 import sys
+from pathlib import Path
 from typing import Any
 
 from assignments.grading import child, seal
 from assignments.grading.wire import Channel
+
+BIG, MADV_COLLAPSE = 1 << 21, 25  # bytes of a big page; the kernel's number for the wish
 
 
 def warm_up(modules: list[str]) -> None:
@@ -36,6 +40,24 @@ def warm_up(modules: list[str]) -> None:
     for name in ("eigh", "svd", "qr", "inv", "pinv", "cholesky", "det"):
         getattr(torch.linalg, name)(torch.eye(3))
     child.shell()
+
+
+def fold() -> int:
+    """Put big pages in place of small ones, so that a copy of this process costs less; return how many bytes of them.
+
+    Where the kernel does not do so (before Linux 6.1) it is none, and copies are as slow as before.
+    """
+    folded = 0
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.madvise.argtypes = (ctypes.c_size_t, ctypes.c_size_t, ctypes.c_int)
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        for line in Path("/proc/self/maps").read_text().splitlines():
+            span, rights, _, _, _, *name = line.split(maxsplit=5)
+            low, high = (int(end, 16) for end in span.split("-"))
+            first, last = -(-low // BIG) * BIG, high // BIG * BIG
+            if rights == "rw-p" and last > first and name in ([], ["[heap]"]):
+                folded += (last - first) * (libc.madvise(first, last - first, MADV_COLLAPSE) == 0)
+    return folded
 
 
 def forget_course(root: str, package: str | None) -> None:
@@ -102,6 +124,7 @@ def main(requests: int, control: int) -> None:
     warm_up(job["modules"])
     gc.collect()
     gc.freeze()  # copies share what is not touched
+    fold()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the keepers
     channel.send({"ready": True})
     channel.close()

@@ -132,3 +132,24 @@ def test_the_command_writes_the_pages(
     monkeypatch.setattr(sys, "argv", ["grading", *where, *what])
     command_line.main()
     assert "5 answers to mark" in capsys.readouterr().out and (tmp_path / "marking" / "q2.html").exists()
+
+
+def test_sample_answers_are_shown_to_the_marker_and_without_otters_marks(
+    assignment: Assignment, handed_in: list[Submission], tmp_path: Path
+) -> None:
+    figure = cell("# BEGIN SOLUTION\nplot(7)\n# END SOLUTION", "code")
+    text = notebook(figure, cell("A whole answer."), cell("**A second answer, 1 of 2 points.** Half of one."))
+    (assignment.folder / "hw0.ipynb").write_bytes(text)
+    blind.write(handed_in, assignment, tmp_path / "marking", SECRET)
+    page = (tmp_path / "marking" / "q2.html").read_text()
+    before, _, after = page.partition("<section")
+    assert "<summary>Sample answers</summary>" in before and "SOLUTION" not in page
+    for shown in ("plot(7)", "A whole answer.", "1 of 2 points"):
+        assert shown in before and shown not in after
+
+
+def test_without_a_solution_there_are_no_samples(
+    assignment: Assignment, handed_in: list[Submission], tmp_path: Path
+) -> None:
+    blind.write(handed_in, assignment, tmp_path / "marking", SECRET)
+    assert "Sample answers" not in (tmp_path / "marking" / "q2.html").read_text()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from assignments.grading import isolation, seal
+from assignments.grading import isolation, nursery, seal
 from assignments.grading.batch import grade_all
 from assignments.grading.isolation import Nursery, best_isolation, find_isolation
 from assignments.grading.results import Result
@@ -138,3 +138,11 @@ def test_what_took_too_long_is_graded_again_and_not_twice(tmp_path: Path) -> Non
     result = grade_one(tmp_path, cells, released)
     assert marks(result) == without("q1") and "q1: a call took longer than 4 s" in result.status
     assert not result.again and json.loads((tmp_path / "results" / "x.json").read_text())["again"] is False
+
+
+@pytest.mark.skipif(tuple(map(int, os.uname().release.split(".")[:2])) < (6, 1), reason="the kernel has no such call")
+def test_big_pages_hold_what_the_small_ones_did() -> None:
+    block = bytearray(os.urandom(1 << 20) * 16)  # eight big pages or seven
+    before = bytes(block)
+    folded = nursery.fold()
+    assert folded >= 7 * nursery.BIG and block == before
