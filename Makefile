@@ -18,6 +18,12 @@ serve: ## open the built book on http://localhost:8000 (this machine only)
 offline: ## pack the built book into _build/neural-collapse.zip, with its checksum
 	@$(PYTHON) -m tools offline
 
+pdf: ## print the built book into _build/neural-collapse.pdf (needs Chromium, no TeX)
+	@$(PYTHON) -m tools pdf
+
+epub: ## pack the built book into _build/neural-collapse.epub (needs Chromium)
+	@$(PYTHON) -m tools epub
+
 test: ## check everything: style, types, units, a strict build, the pages in a browser, the course
 	@$(PYTHON) -m tools test
 
@@ -51,4 +57,4 @@ repository: ## write the repository's address everywhere: make repository URL=ht
 clean: ## remove what was built, keep .venv
 	rm -rf _build build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
 
-.PHONY: help setup book serve offline test test-colab fuzz notebooks assignments format benchmark picture lock repository clean
+.PHONY: help setup book serve offline pdf epub test test-colab fuzz notebooks assignments format benchmark picture lock repository clean

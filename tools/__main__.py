@@ -20,6 +20,8 @@ COMMANDS = {
     "setup": ("make .venv with the locked requirements and ncbook", None),
     "book": ("execute the chapters and write _build/html/index.html", ["tools.build"]),
     "offline": ("pack the built book into _build/neural-collapse.zip, with its checksum", ["tools.offline"]),
+    "pdf": ("print the built book into _build/neural-collapse.pdf", ["tools.pdf"]),
+    "epub": ("pack the built book into _build/neural-collapse.epub", ["tools.epub"]),
     "test": ("check everything: style, types, units, a strict build, the pages, the course", ["tools.stages", "all"]),
     "test-colab": ("run every chapter alone, on the versions that Colab ships", ["tools.stages", "colab"]),
     "units": ("run the package's own tests alone", ["tools.stages", "units"]),

@@ -30,8 +30,9 @@ import yaml
 from filelock import FileLock, Timeout
 from sqlalchemy.exc import OperationalError
 
-from tools import execution, imports, landing_page
+from tools import downloads, execution, imports, landing_page, published, search_texts
 from tools.cache import Kept, write_whole
+from tools.repository import address
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "ncbook"
@@ -128,7 +129,8 @@ def pages(source: Path, output: Path, strict: bool) -> None:
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(source), "--path-output", str(output)]
     if strict:
         # -n: a reference that leads nowhere is a warning too, and every warning is an error.
-        command += ["-W", "-n", "--keep-going"]
+        # --all: a page that an earlier build read says its warnings only when it is read again.
+        command += ["-W", "-n", "--keep-going", "--all"]
     # A page half written looks newer than its source: the mark says that none of them is to be trusted.
     unfinished = output / "_build" / "unfinished"
     if unfinished.exists():
@@ -139,13 +141,18 @@ def pages(source: Path, output: Path, strict: bool) -> None:
     unfinished.touch()
     environment = os.environ | {"PYTHONUTF8": "1"}  # Jupyter Book reads its files in the system's encoding otherwise
     # In the source folder, to which the path of the cache in _config.yml is relative.
-    if subprocess.run(command, env=environment, cwd=source).returncode:
-        sys.exit("the pages could not be written: see the messages above")
+    failed = subprocess.run(command, env=environment, cwd=source).returncode
     for page in (output / "_build" / "html").rglob("*.html"):
         text = page.read_text(encoding="utf-8")
         if (trimmed := UNWANTED.sub("", text)) != text:
             write_whole(page, trimmed)
     landing_page.lay_in(output / "_build" / "html" / "index.html")
+    if search_texts.lay_in(output / "_build" / "html"):
+        downloads.withdraw(output / "_build" / "html")
+    downloads.offer(output / "_build" / "html")
+    published.lay_in(output / "_build" / "html", address())
+    if failed:
+        sys.exit("the pages could not be written, or not without a warning: see the messages above")
     unfinished.unlink()
 
 

@@ -13,6 +13,7 @@ from ncbook.figures.in_page import LiveExperiment, live
 if TYPE_CHECKING:
     from ncbook.figures import (
         codes,
+        data_features,
         free_features,
         landscape,
         measuring,
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
         simplex,
         sphere,
         style,
+        uses,
     )
 
 __all__ = [
     "Exploration",
     "LiveExperiment",
     "codes",
+    "data_features",
     "explore",
     "free_features",
     "landscape",
@@ -39,6 +42,7 @@ __all__ = [
     "simplex",
     "sphere",
     "style",
+    "uses",
 ]
 
 _TOPICS = tuple(name for name in __all__ if name.islower() and name not in ("explore", "live"))

@@ -296,10 +296,10 @@ class NeuralCollapse(Metric):
         references = torch.where((before == 0)[:, None], rows[first], parts.references[present])
         fold_directions(parts, rows, units, nonzero, references, present, of)
 
-        rows -= references[of]
+        rows -= references.index_select(0, of)
         share = samples / (before + samples)
         shift = add_by_class(torch.zeros_like(references), rows, of) / samples[:, None] - parts.offsets[present]
-        rows -= (parts.offsets[present] + (1 - (1 - share).sqrt())[:, None] * shift)[of]
+        rows -= (parts.offsets[present] + (1 - (1 - share).sqrt())[:, None] * shift).index_select(0, of)
         parts.references[present] = references
         parts.offsets[present] += share[:, None] * shift
         parts.scatters[present] += sums_by_class(row_squares(rows), of, len(present))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from scipy.linalg.blas import dsyrk
 from torch import Tensor
 
 from ncbook.metrics.class_moments import add_by_class, row_squares, sums_by_class
@@ -57,7 +59,18 @@ class Parts:
 
 
 def add_gram(scatter: Tensor, rows: Tensor) -> None:
-    """Add ``rows' rows`` to ``scatter`` in place, on and above the diagonal panels: 5/8 of the product."""
+    """Add ``rows' rows`` (B, d) to ``scatter`` (d, d) in place, on and above the diagonal at least.
+
+    BLAS updates a triangle at half the cost of the product, in place where both are laid out by rows. On a GPU, which
+    torch gives no such call, panels on and above the diagonal: 5/8 of the product.
+    """
+    if scatter.device.type == "cpu":
+        # BLAS counts by columns: seen so, the upper triangle of a matrix laid out by rows is the lower one.
+        target = scatter.numpy().T
+        updated = dsyrk(1.0, rows.numpy().T, beta=1.0, c=target, lower=1, overwrite_c=1)
+        if not np.shares_memory(updated, target):  # the layout was another: what was computed is a copy
+            target[...] = updated
+        return
     width = max(64, -(-len(scatter) // PANELS))
     for start in range(0, len(scatter), width):
         stop = start + width
@@ -115,7 +128,7 @@ def fold_directions(
 ) -> None:
     """Add the directions of rows (B, d), measured from those of the references, to their moments."""
     axes = directions_of(references)
-    turns = units.sub_(axes[of])
+    turns = units.sub_(axes.index_select(0, of))  # half the time of axes[of]
     squares = row_squares(turns)
     near = ((squares < 1e-6) & nonzero).nonzero()[:, 0]  # digits are lost below: compute them again
     if len(near):

@@ -5,6 +5,7 @@ from ncbook.ufm.census import Census, critical_points
 from ncbook.ufm.certificates import Certificate, certificate
 from ncbook.ufm.closed_forms import Optimum
 from ncbook.ufm.curvature import hessian, hessian_vector_product, smallest_curvature
+from ncbook.ufm.data_optimum import DataOptimum, data_optimum
 from ncbook.ufm.descent import Descent, descend
 from ncbook.ufm.enclosures import ExactCertificate, exact_certificate
 from ncbook.ufm.escape import block_eigenvalue, escape_direction
@@ -26,6 +27,7 @@ __all__ = [
     "Certificate",
     "Chain",
     "CrossEntropy",
+    "DataOptimum",
     "Descent",
     "Escape",
     "ExactCertificate",
@@ -42,6 +44,7 @@ __all__ = [
     "block_eigenvalue",
     "certificate",
     "critical_points",
+    "data_optimum",
     "descend",
     "escape_direction",
     "exact_certificate",

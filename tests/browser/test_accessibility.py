@@ -44,6 +44,15 @@ def test_axe_finds_nothing_in_the_dark_on_a_phone(axe, visit, name):  # noqa: F8
     assert found(axe, visit, name, 390, "dark") == []
 
 
+@pytest.mark.parametrize("width, mode", [(1280, "light"), (390, "dark")])
+def test_axe_finds_nothing_among_what_a_search_has_found(axe, visit, width, mode):  # noqa: F811
+    page = visit("search", width=width, mode=mode)
+    page.goto(page.url + "?q=simplex")
+    page.wait_for_selector("#search-results li .highlighted")
+    page.evaluate(f"{axe};0")
+    assert page.evaluate(FOUND) == [] and page.evaluate("document.documentElement.scrollWidth") <= width
+
+
 @by_page
 def test_formulas_are_no_tab_stops_unless_they_scroll(visit, name):  # noqa: F811
     page = visit(name)

@@ -128,11 +128,21 @@ def test_the_play_button_runs_the_film_and_stops(visit):
     assert slider.input_value() == at and button.get_attribute("aria-label") == "Play"
 
 
-def test_search_finds_a_page_without_a_network(visit):
+def test_search_from_the_disk_shows_excerpts_and_chapters_first(visit):
     page = visit("search")
-    page.goto((HTML / "search.html").as_uri() + "?q=collapse")
-    page.wait_for_selector("#search-results li", timeout=20_000)
-    assert page.locator("#search-results li").count() > 2
+    page.goto((HTML / "search.html").as_uri() + "?q=simplex ETF")
+    results = page.locator("#search-results li")
+    expect(page.get_by_text("Search finished")).to_be_visible(timeout=20_000)
+    places = [link.get_attribute("href") for link in results.locator("a").all()]
+    assert len(places) == len(set(places)) > 5
+    chapters = [i for i, place in enumerate(places) if place.startswith("chapters/")]
+    terms = [i for i, place in enumerate(places) if "glossary" in place]
+    assert places[0].startswith("chapters/02") and terms and chapters and max(chapters) < min(terms)
+    found = results.first
+    assert found.locator(".highlighted").count() >= 1 and len(found.locator("p.context").inner_text()) > 80
+    assert page.complaints == []
+    found.locator("a").click()
+    assert page.locator(page.evaluate("location.hash.split('#')[1] && '#' + location.hash.slice(1)")).count() == 1
 
 
 def test_the_three_doors_lead_somewhere(visit):

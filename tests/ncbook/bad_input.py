@@ -25,7 +25,7 @@ RETURNED = {
     "training.LastLayer", "training.Run", "training.State", "training.TrainedLastLayer", "ufm.Census",
     "sphere.ExactBound", "ufm.ExactCertificate", "ufm.LocalMinimum",
     "ufm.BestMargin", "ufm.Certificate", "ufm.Chain", "ufm.Descent", "ufm.Escape", "ufm.GapBudget", "ufm.Optimum",
-    "ufm.Loss", "ufm.Point", "ufm.Solution",
+    "ufm.DataOptimum", "ufm.Loss", "ufm.Point", "ufm.Solution",
 }  # fmt: skip
 # A command speaks to a shell and is tested with what a shell can say; ``forward`` hands all it gets to ``update``;
 # a callback needs a library that may not be there.
@@ -40,7 +40,7 @@ ZERO = {"gamma", "smoothing",
         "tolerance", "index", "max_iterations", "iterations", "steps", "test_samples", "correction",
         "singular_value", "keep_bytes", "shuffles", "done", "ufm.UFM.random_point.scale", "ufm.UFM.solve.scale",
         "deep.DeepUFM.random_start.scale", "deep.DeepUFM.solve.scale",
-        "shallow.planar_data.spread"}  # fmt: skip
+        "shallow.planar_data.spread", "shallow.Mixture.simplex.signal"}  # fmt: skip
 SIGNED = {"time", "index", "log_time", "ignore_index"}
 FREE_TEXT = {
     "deep.DeepUFM.best_scale.name",
@@ -55,11 +55,12 @@ FREE_TEXT = {
 }
 # What shape a network takes is its backbone's to say.
 ANY_SHAPE = {"ufm.loss_of_margin.margin", "models.FeatureClassifier.features.images",
-             "models.FeatureClassifier.forward.images"}  # fmt: skip
+             "models.FeatureClassifier.forward.images", "training.newton_schulz.matrices"}  # fmt: skip
 # A layer does not look at its numbers: that would make a GPU wait in every step, and `memory.ledger` runs a network on
 # tensors that have none. `fit` and `train` say when the loss is not finite.
 UNREAD = {"models.ETFClassifier.forward", "models.NormalisedClassifier.forward", "models.UnitFeatures.forward",
-          "models.FeatureClassifier.features", "models.FeatureClassifier.forward"}  # fmt: skip
+          "models.FeatureClassifier.features", "models.FeatureClassifier.forward", "models.Crowd.layers",
+          "models.Crowd.forward"}  # fmt: skip
 
 
 def public() -> Iterator[str]:

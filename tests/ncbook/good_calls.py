@@ -30,6 +30,7 @@ FEATURES, LABELS = X.repeat(1, 2)[:, :4].contiguous(), Y
 IMAGES = torch.linspace(0, 1, 12 * 16).reshape(12, 1, 4, 4)
 DATA = data.ImageData("tiny", IMAGES, Y, IMAGES, Y, ("a", "b", "c"))
 RECIPE = training.Recipe(1, 6)
+CROWD = models.Crowd(2, 16, (5, 4), 3)
 
 
 def network() -> models.FeatureClassifier:
@@ -140,6 +141,10 @@ def good() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
             "problem": FREE, "start": (W, H, B), "step_size": 0.1, "steps": 2, "momentum": 0.0, "noise": 0.0,
             "seed": 0, "origin": (W, H, B), "record": 1,
         },
+        "ufm.data_optimum": {
+            "inputs": X, "labels": Y, "joint_decay": 0.01, "loss": ufm.SquaredError(), "max_steps": 5, "tolerance": 1e-9
+        },
+        **{f"ufm.DataOptimum.{m}": {"inputs": X} for m in ("logits", "features")},
         "ufm.escape_direction": point(tolerance=1e-6),
         "ufm.gap_budget": point(nonnegative=False),
         "ufm.hessian": point(),
@@ -209,6 +214,11 @@ def good() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "shallow.ShallowReLU.features": {"inputs": X},
         "shallow.ShallowReLU.direction": {},
         **{f"shallow.{f}": samples() for f in ("assignment", "in_cone", "measured_limit")},
+        "shallow.Mixture": {"centres": etf.simplex_etf(3, 4)},
+        "shallow.Mixture.simplex": {"num_classes": 3, "input_dim": 4, "signal": 1.0, "seed": 0},
+        "shallow.Mixture.draw": {"samples_per_class": 2, "seed": 0},
+        **{f"shallow.{f}": {"inputs": X} for f in ("nngp_kernel", "tangent_kernel")},
+        "shallow.kernel_trace_quotient": {"kernel": X @ X.T, "labels": Y},
         "shallow.centred": {"inputs": X},
         "shallow.class_directions": {"features": X, "labels": Y},
         "shallow.collapse": {"features": NET.features(X), "labels": Y, "classifier": NET.V},
@@ -228,6 +238,11 @@ def good() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
             for f in ("predicted_limit", "separability", "separable_subset", "violations")
         },
         "shallow.stochastic_gradient_descent": samples(epochs=1, batch_size=6, learning_rate=0.1, seed=0),
+        "models.Crowd": {
+            "count": 2, "input_dim": 16, "hidden": (5, 4), "num_classes": 3, "normalise": True, "scale": 1.0, "seed": 0
+        },
+        "models.Crowd.layers": {"inputs": IMAGES.flatten(1), "like": IMAGES.flatten(1)},
+        "models.Crowd.forward": {"inputs": IMAGES.flatten(1)},
         "models.ETFClassifier": {
             "num_classes": 3, "feature_dim": 4, "scale": 1.0, "generator": torch.Generator(), "nonnegative": False,
             "learn_scale": False, "learn_bias": False,
@@ -273,6 +288,16 @@ def good() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
             "model": network(), "images": IMAGES, "labels": Y, "recipe": RECIPE, "seed": 0, "batches": None,
             "callbacks": (), "progress": False,
         },
+        "training.StackedMuon": {
+            "params": [torch.ones(2, 3, 4)], "lr": 0.02, "weight_decay": 0.1, "momentum": 0.95
+        },
+        "training.StackedMuon.step": {"closure": None},
+        "training.fit_crowd": {
+            "crowd": CROWD, "inputs": IMAGES.flatten(1), "labels": Y,
+            "optimizer": torch.optim.SGD(CROWD.parameters(), 0.1), "epochs": 1, "batch_size": 6, "cosine": True,
+            "seed": 0, "watch": None,
+        },
+        "training.newton_schulz": {"matrices": torch.ones(2, 3, 4)},
         "training.last_layer": {"model": network(), "images": IMAGES, "labels": Y, "batch_size": 6},
         "training.recalibrate": {"model": network(), "images": IMAGES, "batch_size": 6},
         "training.shuffled": {"batch_size": 4},
@@ -314,13 +339,15 @@ def _found(name: str) -> Callable[..., Any]:
     layer = training.LastLayer(FEATURES, Y, torch.zeros(3, 4).double(), torch.zeros(3).double())
     hosts: dict[str, Callable[[], Any]] = {
         "ImageData": lambda: DATA, "NeuralCollapse": metric, "UFM": lambda: FREE, "Loss": ufm.SquaredError,
-        "DeepUFM": lambda: DEEP,
+        "DeepUFM": lambda: DEEP, "DataOptimum": lambda: ufm.data_optimum(X, Y, 0.1),
+        "Mixture": lambda: shallow.Mixture.simplex(3, 4, 1.0),
         "SphericalUFM": lambda: ROUND, "Flow": lambda: FLOW,
         "Limit": lambda: LIMIT, "ShallowReLU": lambda: NET, "FeatureClassifier": network,
         "ETFClassifier": lambda: models.ETFClassifier(3, 4), "UnitFeatures": models.UnitFeatures,
         "NormalisedClassifier": lambda: models.NormalisedClassifier(etf.simplex_etf(3, 4), 2.0),
         "Hardware": lambda: training.Hardware("cpu"), "History": lambda: training.History(({"loss": 1.0},)),
         "NeuralCollapseReport": lambda: metrics.neural_collapse(FEATURES, Y), "LastLayer": lambda: layer,
+        "Crowd": lambda: CROWD, "StackedMuon": lambda: training.StackedMuon([torch.ones(2, 3, 4)]),
         "Recipe": lambda: RECIPE, "UnseenReport": lambda: metrics.unseen_collapse(FEATURES, Y, FEATURES[:3]),
         "Baselines": lambda: metrics.neural_collapse(FEATURES, Y, shuffles=1).baselines,
         "ClassTable": lambda: metrics.neural_collapse(FEATURES, Y).per_class,

@@ -264,6 +264,19 @@ def test_pages_of_an_interrupted_build_are_all_written_again(tmp_path, monkeypat
     assert not (tmp_path / "_build" / "unfinished").exists()
 
 
+def test_a_strict_build_finds_what_an_earlier_build_let_pass(tmp_path, capfd):
+    extensions = "parse: {myst_enable_extensions: [colon_fence]}"
+    (tmp_path / "_config.yml").write_text(f"title: A book\nexecute: {{execute_notebooks: 'off'}}\n{extensions}\n")
+    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: index\n")
+    (tmp_path / "index.md").write_text("# Words\n\n:::{glossary}\none\n  A word.\n\none\n  Again.\n:::\n")
+    build.pages(tmp_path, tmp_path, strict=False)
+    with pytest.raises(SystemExit, match="not without a warning"):
+        build.pages(tmp_path, tmp_path, strict=True)
+    assert capfd.readouterr().err.count("duplicate term description of one") == 2
+    page = (tmp_path / "_build" / "html" / "index.html").read_text("utf-8")
+    assert "A word." in page and "THEBE_JS_URL" not in page  # a page with a warning is still a page to look at
+
+
 def cell(source, *outputs, tags=()):
     made = new_code_cell(source, execution_count=1, metadata={"tags": list(tags)})
     made.outputs = [new_output("stream", name=name, text=text) for name, text in outputs]

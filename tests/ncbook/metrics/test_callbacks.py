@@ -119,7 +119,10 @@ def test_a_room_whose_library_is_missing_says_what_brings_it(monkeypatch: pytest
 
     monkeypatch.delitem(sys.modules, "ncbook.metrics.stream", raising=False)
     monkeypatch.setitem(sys.modules, "torchmetrics", None)
-    with pytest.raises(ModuleNotFoundError, match=r"needs torchmetrics, .*: pip install torchmetrics$"):
+    with pytest.raises(
+        ModuleNotFoundError,
+        match=r"needs torchmetrics, .*: pip install torchmetrics \(it comes with ncbook\[stream\]\)$",
+    ):
         room.__getattr__("NeuralCollapse")
 
 
