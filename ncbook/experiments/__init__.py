@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ncbook._lazy import lazily
 
 if TYPE_CHECKING:
-    from ncbook.experiments import collapse_speed, memory_arms
+    from ncbook.experiments import collapse_speed, memory_arms, optimisers
     from ncbook.experiments.command import main
     from ncbook.experiments.records import described, origin, provenance, recorded, write_record
 
@@ -19,6 +19,7 @@ __all__ = [
     "described",
     "main",
     "memory_arms",
+    "optimisers",
     "origin",
     "provenance",
     "recorded",
@@ -30,6 +31,7 @@ __getattr__ = lazily(
     {
         "collapse_speed": (),
         "memory_arms": (),
+        "optimisers": (),
         "command": ("main",),
         "records": ("described", "origin", "provenance", "recorded", "write_record"),
     },

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ncbook.data import DataUnavailable
-from ncbook.experiments import collapse_speed, memory_command, process_memory
+from ncbook.experiments import collapse_speed, memory_command, optimisers, process_memory
 from ncbook.training import CheckpointError
 
 # Each module has `add_arguments(parser)` and `execute(args, command)`.
@@ -24,6 +24,7 @@ EXPERIMENTS = {
     "resnet50": memory_command,
     "step-memory": process_memory,
     "collapse-speed": collapse_speed,
+    "optimisers": optimisers,
 }
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         simplex,
         sphere,
         style,
+        uses,
     )
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "simplex",
     "sphere",
     "style",
+    "uses",
 ]
 
 _TOPICS = tuple(name for name in __all__ if name.islower() and name not in ("explore", "live"))

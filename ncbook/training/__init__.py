@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from ncbook._lazy import lazily
 from ncbook.training.checkpoint import CheckpointError
+from ncbook.training.crowds import StackedMuon, fit_crowd, newton_schulz
 from ncbook.training.last_layers import (
     DIGITS_RECIPE,
     CollapseProbe,
@@ -31,12 +32,15 @@ __all__ = [
     "Precision",
     "Recipe",
     "Run",
+    "StackedMuon",
     "State",
     "TrainedLastLayer",
     "bf16_is_native",
     "few_classes",
     "fit",
+    "fit_crowd",
     "last_layer",
+    "newton_schulz",
     "recalibrate",
     "shuffled",
     "spread_epochs",

@@ -55,11 +55,12 @@ FREE_TEXT = {
 }
 # What shape a network takes is its backbone's to say.
 ANY_SHAPE = {"ufm.loss_of_margin.margin", "models.FeatureClassifier.features.images",
-             "models.FeatureClassifier.forward.images"}  # fmt: skip
+             "models.FeatureClassifier.forward.images", "training.newton_schulz.matrices"}  # fmt: skip
 # A layer does not look at its numbers: that would make a GPU wait in every step, and `memory.ledger` runs a network on
 # tensors that have none. `fit` and `train` say when the loss is not finite.
 UNREAD = {"models.ETFClassifier.forward", "models.NormalisedClassifier.forward", "models.UnitFeatures.forward",
-          "models.FeatureClassifier.features", "models.FeatureClassifier.forward"}  # fmt: skip
+          "models.FeatureClassifier.features", "models.FeatureClassifier.forward", "models.Crowd.layers",
+          "models.Crowd.forward"}  # fmt: skip
 
 
 def public() -> Iterator[str]:

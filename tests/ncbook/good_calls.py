@@ -30,6 +30,7 @@ FEATURES, LABELS = X.repeat(1, 2)[:, :4].contiguous(), Y
 IMAGES = torch.linspace(0, 1, 12 * 16).reshape(12, 1, 4, 4)
 DATA = data.ImageData("tiny", IMAGES, Y, IMAGES, Y, ("a", "b", "c"))
 RECIPE = training.Recipe(1, 6)
+CROWD = models.Crowd(2, 16, (5, 4), 3)
 
 
 def network() -> models.FeatureClassifier:
@@ -237,6 +238,11 @@ def good() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
             for f in ("predicted_limit", "separability", "separable_subset", "violations")
         },
         "shallow.stochastic_gradient_descent": samples(epochs=1, batch_size=6, learning_rate=0.1, seed=0),
+        "models.Crowd": {
+            "count": 2, "input_dim": 16, "hidden": (5, 4), "num_classes": 3, "normalise": True, "scale": 1.0, "seed": 0
+        },
+        "models.Crowd.layers": {"inputs": IMAGES.flatten(1), "like": IMAGES.flatten(1)},
+        "models.Crowd.forward": {"inputs": IMAGES.flatten(1)},
         "models.ETFClassifier": {
             "num_classes": 3, "feature_dim": 4, "scale": 1.0, "generator": torch.Generator(), "nonnegative": False,
             "learn_scale": False, "learn_bias": False,
@@ -282,6 +288,16 @@ def good() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
             "model": network(), "images": IMAGES, "labels": Y, "recipe": RECIPE, "seed": 0, "batches": None,
             "callbacks": (), "progress": False,
         },
+        "training.StackedMuon": {
+            "params": [torch.ones(2, 3, 4)], "lr": 0.02, "weight_decay": 0.1, "momentum": 0.95
+        },
+        "training.StackedMuon.step": {"closure": None},
+        "training.fit_crowd": {
+            "crowd": CROWD, "inputs": IMAGES.flatten(1), "labels": Y,
+            "optimizer": torch.optim.SGD(CROWD.parameters(), 0.1), "epochs": 1, "batch_size": 6, "cosine": True,
+            "seed": 0, "watch": None,
+        },
+        "training.newton_schulz": {"matrices": torch.ones(2, 3, 4)},
         "training.last_layer": {"model": network(), "images": IMAGES, "labels": Y, "batch_size": 6},
         "training.recalibrate": {"model": network(), "images": IMAGES, "batch_size": 6},
         "training.shuffled": {"batch_size": 4},
@@ -331,6 +347,7 @@ def _found(name: str) -> Callable[..., Any]:
         "NormalisedClassifier": lambda: models.NormalisedClassifier(etf.simplex_etf(3, 4), 2.0),
         "Hardware": lambda: training.Hardware("cpu"), "History": lambda: training.History(({"loss": 1.0},)),
         "NeuralCollapseReport": lambda: metrics.neural_collapse(FEATURES, Y), "LastLayer": lambda: layer,
+        "Crowd": lambda: CROWD, "StackedMuon": lambda: training.StackedMuon([torch.ones(2, 3, 4)]),
         "Recipe": lambda: RECIPE, "UnseenReport": lambda: metrics.unseen_collapse(FEATURES, Y, FEATURES[:3]),
         "Baselines": lambda: metrics.neural_collapse(FEATURES, Y, shuffles=1).baselines,
         "ClassTable": lambda: metrics.neural_collapse(FEATURES, Y).per_class,
