@@ -5,7 +5,6 @@ An edition that was not made is not offered: without a PDF the theme's button pr
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from pathlib import Path
@@ -32,7 +31,7 @@ def offer(site: Path) -> None:
         if {"_static", "_sources"} & set(page.relative_to(site).parts):
             continue
         text = page.read_text(encoding="utf-8")
-        up = os.path.relpath(site, page.parent)
+        up = "/".join([".."] * (len(page.relative_to(site).parts) - 1)) or "."
         entries = "".join(
             ENTRY.format(link=f"{up}/{NAME}.{kind}", title=EDITIONS[kind], icon=ICONS[kind], kind=kind)
             for kind in there

@@ -50,6 +50,19 @@ still pictures here, and code that only draws or only checks is left out: it is 
 <h2 style="break-before: page">Contents</h2><table>{rows}</table>"""
 
 
+SCALE = 0.82
+WIDTH = round((210 - 40) / 25.4 * 96 / SCALE)  # of the text on the sheet, in the page's own pixels
+# A formula that would run over the edge, or over its number, is set smaller.
+FIT = """() => {
+  for (const node of document.querySelectorAll("mjx-container[display]")) {
+    const number = node.parentElement.querySelector(".eqno");
+    const room = node.clientWidth - (number ? number.offsetWidth + 10 : 0);
+    const wide = node.firstElementChild.scrollWidth;
+    if (wide > room) node.style.fontSize = (parseFloat(getComputedStyle(node).fontSize) * room) / wide + "px";
+  }
+}"""
+
+
 class Piece(NamedTuple):
     """One printed page of the book: its name, its title, the part that it opens or an empty text, and its PDF."""
 
@@ -63,7 +76,10 @@ def printed(chromium: Any, site: Path, name: str, opens: str) -> Piece:
     """Print one page of the book."""
     with printing.opened(chromium, site / f"{name}.html") as page:
         title = page.evaluate(NAME_PLACES)
-        data = page.pdf(**PAPER, margin=MARGIN, scale=0.82, outline=True, tagged=True)
+        page.set_viewport_size({"width": WIDTH, "height": 1100})
+        page.emulate_media(media="print")
+        page.evaluate(FIT)
+        data = page.pdf(**PAPER, margin=MARGIN, scale=SCALE, outline=True, tagged=True)
     return Piece(name, title, opens, PdfReader(io.BytesIO(data)))
 
 

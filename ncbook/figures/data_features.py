@@ -28,8 +28,9 @@ def feature_planes(panels: Sequence[Panel]) -> Figure:
     """
     if not 1 <= len(panels) <= 3:
         raise ValueError(f"panels must be one to three, got {len(panels)}")
-    width = 4.4 if len(panels) == 1 else 7
-    fig, axes = figures.new(width, width / len(panels) + (0.1 if len(panels) == 1 else 0.6), 1, len(panels))
+    # Wide: less to scroll past on a page.
+    width, height = (5.6, 4.0) if len(panels) == 1 else (7, 7 / len(panels) + 0.6)
+    fig, axes = figures.new(width, height, 1, len(panels))
     for ax, (title, features, labels, fresh, truth) in zip([axes] if len(panels) == 1 else axes, panels):
         turn = _upright(features, labels)
         trained, new = _flat(features) @ turn, _flat(fresh) @ turn

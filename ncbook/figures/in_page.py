@@ -18,8 +18,8 @@ from ncbook._lazy import optional
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NAMES = ("freefeatures", "neurons", "race", "saddle", "simplex", "sphere", "train")
-BELOW = {"train": ("network.js",)}  # scripts that an experiment's own one needs before it
+NAMES = ("formulas", "freefeatures", "neurons", "race", "saddle", "simplex", "sphere", "train")
+BELOW = {"formulas": ("charts.js",), "train": ("network.js",)}  # scripts that an experiment's own one needs before it
 
 
 def live(name: str, *, alt: str, still: Callable[[], Figure], **parameters: Any) -> LiveExperiment:

@@ -33,7 +33,8 @@ def show(browser, tmp_path):
     opened = []
 
     def go(name, width=1280, mode="light", fragment="", changes=None, **context):
-        html = live(name, alt="A still picture.", still=still, **parameters(name, **(changes or {}))).to_html()
+        script = name.split()[0]  # "formulas price": the script, and which of its views
+        html = live(script, alt="A still picture.", still=still, **parameters(name, **(changes or {}))).to_html()
         file = tmp_path / "page.html"
         head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         file.write_text(f'<!doctype html><html data-theme="{mode}">{head}<body>{html}</body></html>', encoding="utf-8")

@@ -9,6 +9,26 @@ from ncbook import data
 from ncbook.figures import phenomenon, style
 
 START = {
+    "formulas price": {"which": "price", "num_classes": 4, "Kq": 0.1},
+    "formulas margin": {"which": "price", "num_classes": 4, "q": 0.02},
+    "formulas temperature": {"which": "temperature", "num_classes": 10, "temperature": 10.0},
+    "formulas overlap": {"which": "overlap", "num_classes": 10, "nc1": 1.0},
+    "formulas retraction": {"which": "retraction", "step": 1.6},
+    "formulas phase": {
+        "which": "phase",
+        "num_classes": 10,
+        "samples_per_class": 10,
+        "weight_decay": 0.01,
+        "feature_decay": 0.001,
+    },
+    "formulas orthant": {"which": "orthant", "share": 0.5},
+    "formulas bias": {
+        "which": "bias",
+        "num_classes": 4,
+        "samples_per_class": 5,
+        "decay": 0.005,
+        "bias_decay": 0.02,
+    },
     "freefeatures": {"num_classes": 3, "weight_decay": 0.02, "feature_decay": 0.01},
     "neurons": {"log_scale": 4},
     "race": {"num_classes": 10, "layers": 3, "decay": 0.001},
@@ -17,6 +37,8 @@ START = {
     "sphere": {"num_classes": 3, "feature_dim": 2, "temperature": 5},
     "train": {"autoplay": False},
 }
+ONE_PANEL = ("formulas price", "formulas margin", "formulas overlap")
+STILL = ("formulas", "race")  # nothing runs there by itself
 by_name = pytest.mark.parametrize("name", START)
 of_vectors = pytest.mark.parametrize("name", ["freefeatures", "simplex", "sphere"])
 LAB = "Object.values(ncLive.labs)[0]"

@@ -1,9 +1,13 @@
 """The numerical kernels of the live experiments agree with the package to 1e-9."""
 
+import math
+
 import pytest
 import torch
+from scipy.special import lambertw
+from scipy.stats import norm
 
-from ncbook import etf, shallow, sphere, ufm
+from ncbook import etf, metrics, shallow, sphere, ufm
 from ncbook.deep import DeepUFM, shape_vectors
 
 
@@ -129,3 +133,78 @@ def test_race_kernels_agree_with_the_package(show):
             assert mine["scale"] == pytest.approx(best.scale, rel=1e-4)  # flat there: the value knows the scale by half
     lacking = page.evaluate("['triangles', 'orthoplex', 'two polygons'].map(n => ncLive.kernels.race.shape(n, 7))")
     assert lacking == [None] * 3
+
+
+def test_price_kernels_agree_with_the_package(show):
+    page = show("formulas price")
+    for K, q in [(2, 1e-3), (4, 0.025), (10, 0.0999), (10, 0.1), (100, 0.3), (3, 1e-9)]:
+        margin, loss, worth = page.evaluate(
+            "([K, q]) => { const k = ncLive.kernels.formulas, s = k.margin(K, q);"
+            " return [s, k.loss(s, K), k.worth(K, s)]; }",
+            [K, q],
+        )
+        best = ufm.best_margin(K, q)
+        assert [margin, loss + best.price * margin] == pytest.approx([best.margin, best.value], abs=1e-9)
+        assert loss == pytest.approx(float(ufm.loss_of_margin(torch.tensor(margin, dtype=torch.float64), K)), abs=1e-9)
+        assert worth == pytest.approx(min(q, 1 / K), abs=1e-9)  # the price at which this margin is best
+
+
+def test_temperature_kernels_agree_with_the_package(show):
+    page = show("formulas temperature")
+    for K, tau in [(2, 0.3), (3, 1.0), (10, 5.0), (1000, 12.0), (5, 20.0)]:
+        best, wrong, peak = page.evaluate(
+            "([K, tau]) => { const k = ncLive.kernels.formulas; return [k.best(K, tau), k.wrong(K, tau), k.peak(K)]; }",
+            [K, tau],
+        )
+        problem = sphere.SphericalUFM(K, 1, K, tau)
+        assert best == pytest.approx(problem.optimum().probability, abs=1e-9)
+        assert wrong == pytest.approx(best * math.exp(-problem.margin), rel=1e-9)
+        x = K * peak / (K - 1)  # (x - 1) e^x = K - 1
+        assert x == pytest.approx(1 + lambertw((K - 1) / math.e).real, abs=1e-9)
+        curvature = lambda t: t * math.exp(-sphere.SphericalUFM(K, 1, K, t).lower_bound() - K * t / (K - 1))  # noqa: B023
+        assert curvature(peak) > max(curvature(0.99 * peak), curvature(1.01 * peak))
+
+
+def test_overlap_kernels_agree_with_what_is_measured(show):
+    """Means of a simplex ETF and, in every class, one sample a step along each axis and one against it."""
+    page = show("formulas overlap")
+    for K, step in [(2, 0.4), (3, 1.0), (10, 0.3)]:
+        means, noise = etf.simplex_etf(K, K), step * torch.eye(K, dtype=torch.float64)
+        features = torch.cat([mean + side * noise for mean in means for side in (1, -1)])
+        labels = torch.arange(K).repeat_interleave(2 * K)
+        nc1 = metrics.neural_collapse(features, labels).nc1
+        deviation = step / math.sqrt(K)  # each axis holds 2 of a class's 2K samples
+        z = page.evaluate("([K, nc1]) => ncLive.kernels.formulas.deviations(K, nc1)", [K, nc1])
+        assert z == pytest.approx(float((means[0] - means[1]).norm()) / 2 / deviation, rel=1e-9)
+    for z in (0.0, 0.2, 1.5, 2.999, 3.001, 7.0, 30.0):
+        share = page.evaluate("z => ncLive.kernels.formulas.beyond(z)", z)
+        assert share == pytest.approx(norm.sf(z), abs=1e-9) and share == pytest.approx(norm.sf(z), rel=1e-6)
+
+
+def test_retraction_phase_and_orthant_kernels_agree_with_the_package(show):
+    page = show("formulas retraction")
+    x, along = torch.tensor([[0.6, 0.8]], dtype=torch.float64), torch.tensor([[-0.8, 0.6]], dtype=torch.float64)
+    means = torch.eye(3, dtype=torch.float64)
+    for step, share in [(0.05, 0.0), (0.4, 0.3), (1.6, 0.99), (2.0, 1.0)]:
+        apart, cosine = page.evaluate(
+            "([v, t]) => [ncLive.kernels.formulas.apart(v), ncLive.kernels.formulas.cosine(t)]", [step, share]
+        )
+        gap = sphere.retract(x, step * along) - sphere.geodesic(x, step * along)
+        assert apart == pytest.approx(float(gap.norm()), abs=1e-9)
+        assert cosine == pytest.approx(float(etf.cosine_matrix(means - share * means.mean(dim=0))[0, 1]), abs=1e-9)
+    for K, n, decay_w, decay_h in [(2, 1, 1e-5, 1e-5), (10, 10, 0.01, 0.001), (100, 1000, 1e-4, 1e-3)]:
+        margin = page.evaluate("([K, q]) => ncLive.kernels.formulas.margin(K, q)", [K, (n * decay_w * decay_h) ** 0.5])
+        assert margin == pytest.approx(ufm.UFM(K, n, K, decay_w, decay_h).optimum().margin, abs=1e-9)
+
+
+def test_bias_kernels_agree_with_the_package(show):
+    page = show("formulas bias")
+    for K, n, decay, bias in [(4, 5, 0.005, 0.02), (4, 5, 0.005, 0.05), (4, 5, 0.09, 10.0), (3, 2, 0.001, 0.3)]:
+        problem = ufm.UFM(K, n, K, decay, decay, bias, ufm.SquaredError())
+        cosine, threshold = page.evaluate(
+            "([K, Kq, bias]) => { const k = ncLive.kernels.formulas; return [k.opened(K, Kq, bias), k.opens(Kq)]; }",
+            [K, K * problem.q, bias],
+        )
+        rows = etf.cosine_matrix(problem.optimum().W)
+        assert cosine == pytest.approx(float(rows[0, 1]), abs=1e-9)
+        assert (cosine > -1 / (K - 1) + 1e-9) == (bias > threshold)

@@ -11,7 +11,7 @@ import nbformat
 import pytest
 
 from assignments import author, leaks
-from assignments.release import ReleaseError, masters, read_secret, release, seed, try_mutants
+from assignments.release import ReleaseError, WrongAnswersPass, masters, read_secret, release, seed, try_mutants
 
 DRAFT = '''# %% [config] hw0
 
@@ -186,6 +186,28 @@ def test_checks_that_a_wrong_answer_passes_are_not_released(released: Path, tmp_
     tests.write_text(tests.read_text().replace("double(drawn) == 2 * drawn", "double(drawn) > 0"))
     with pytest.raises(ReleaseError, match=r"q1: always 1: test_q1_concealed"):
         try_mutants("hw0", tmp_path / "hw0", tmp_path)
+
+
+@pytest.mark.parametrize(("unlucky", "tried"), [(0, 1), (1, 2), (2, 3), (9, 3)])
+def test_unlucky_instances_are_drawn_anew_and_not_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unlucky: int, tried: int
+) -> None:
+    secrets: list[str] = []
+
+    def write(master: Path, secret: str, address: str, out: Path, package: bool) -> None:
+        secrets.append(secret)
+        if len(secrets) <= unlucky:
+            raise WrongAnswersPass("q1: always 1: test_q1_concealed")
+
+    monkeypatch.setattr("assignments.release._write", write)
+    master, out = write_master(tmp_path), tmp_path / "out"
+    if unlucky > tried:
+        with pytest.raises(WrongAnswersPass, match="always 1"):
+            release(master, secret=SECRET, out=out)
+    else:
+        release(master, secret=SECRET, out=out)
+    assert len(secrets) == len({seed(s, "hw0", "q1") for s in secrets}) == tried and secrets[0] == SECRET
+    assert out.exists() == (unlucky < tried)
 
 
 @pytest.mark.parametrize(
