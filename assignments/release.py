@@ -204,14 +204,14 @@ def digest(paths: list[Path], *texts: str) -> str:
     return state.hexdigest()
 
 
-def _write(master: Path, secret: str, address: str, out: Path, needs_package: bool) -> None:
+def _write(master: Path, secret: str, address: str, out: Path, needs_package: bool, run_solution: bool) -> None:
     """Write all that a release holds, trying each part."""
     name = master.stem
     notebook = prepare(master, secret, address)
     prepared = out / "master" / master.name
     prepared.parent.mkdir()
     prepared.write_text(nbformat.writes(notebook))
-    assign(prepared, out)
+    assign(prepared, out, run_tests=run_solution)
     write_labels(labels(notebook), out / "autograder" / "tests")
     for zipped in (out / "autograder").glob("*.zip"):
         zipped.rename(out / f"{name}-gradescope.zip")
@@ -227,7 +227,15 @@ def _write(master: Path, secret: str, address: str, out: Path, needs_package: bo
     shutil.rmtree(prepared.parent)  # it holds the solutions and the seeds
 
 
-def release(master: Path, *, secret: str, address: str = "", out: Path | None = None, force: bool = False) -> Path:
+def release(
+    master: Path,
+    *,
+    secret: str,
+    address: str = "",
+    out: Path | None = None,
+    force: bool = False,
+    run_solution: bool = True,
+) -> Path:
     """Release one master; return the folder that holds ``student/`` and ``autograder/``.
 
     Args:
@@ -236,6 +244,7 @@ def release(master: Path, *, secret: str, address: str = "", out: Path | None = 
         address: of the public course repository that will hold the student files, or empty.
         out: the folder to write; ``_build/assignments/hwN`` by default.
         force: release again even where nothing changed.
+        run_solution: run the solution against all tests; only for who grades it next anyway.
 
     Raises:
         ReleaseError: if the solution fails a test, a wrong answer passes one whichever instances are drawn, or a
@@ -250,7 +259,7 @@ def release(master: Path, *, secret: str, address: str = "", out: Path | None = 
     needs_package = any(c.cell_type == "code" and NCBOOK in c.source for c in notebook.cells)
     if needs_package:
         sources += sorted((ROOT / "ncbook").rglob("*.py"))
-    fresh = digest(sources, secret, address)
+    fresh = digest(sources, secret, address, str(run_solution))
     if not force and stamp.exists() and stamp.read_text() == fresh:
         return out
     for draw in range(DRAWS):
@@ -258,7 +267,7 @@ def release(master: Path, *, secret: str, address: str = "", out: Path | None = 
         out.mkdir(parents=True)
         try:
             # An instance on which a wrong answer happens to be right is a bad one: draw all of them anew.
-            _write(master, f"{secret}\n{draw}" if draw else secret, address, out, needs_package)
+            _write(master, f"{secret}\n{draw}" if draw else secret, address, out, needs_package, run_solution)
             break
         except ReleaseError as error:
             shutil.rmtree(out)  # nobody is to hand out half of it

@@ -54,7 +54,9 @@ class Trial:
             folder = folder.parent.parent / f"trial-{name}"
             folder.mkdir(exist_ok=True)
         with FileLock(folder / "lock"):
-            released = release(master or masters()[name], secret=SECRET, out=folder / name)
+            # The solution is not run against the tests here: it is the first notebook that a trial grades.
+            path = master or masters()[name]
+            released = release(path, secret=SECRET, out=folder / name, run_solution=False)
         return cls(folder, released, best_isolation() or Isolation(), limits)
 
     def notebook(self, kind: str = "autograder") -> nbformat.NotebookNode:

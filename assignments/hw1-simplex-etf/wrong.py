@@ -24,7 +24,7 @@ WRONG = {
         "def cosine_matrix(v): return torch.tensor([[1, 0.8], [0.8, 1]], dtype=torch.float64)",
         3,
     ),
-    "as many dimensions as classes": ("q2", "q2_dimension = 10", 1),
+    "as many dimensions as classes": ("q2", "q2_dimension = COURSE_CLASSES", 1),
     "a step that is right only once": (
         "q3",
         "def grow(f):\n    a = torch.cat([f * 0.75**0.5, torch.full((len(f), 1), -0.5).double()], 1)\n"

@@ -21,8 +21,8 @@ def kind(hessian):
 """,
         2,
     ),
-    "forgets the samples of a class": ("q2", "q2_decay = 1 / (25 * 0.001)", 1),
-    "counts one way down a pattern": ("q2", "q2_index = 4", 1),
+    "forgets the samples of a class": ("q2", "q2_decay = 1000 / COURSE_CLASSES**2", 1),
+    "counts one way down a pattern": ("q2", "q2_index = COURSE_CLASSES - 1", 1),
     "forgets that classes can be rare": (
         "q3",
         """

@@ -194,7 +194,7 @@ def test_unlucky_instances_are_drawn_anew_and_not_for_ever(
 ) -> None:
     secrets: list[str] = []
 
-    def write(master: Path, secret: str, address: str, out: Path, package: bool) -> None:
+    def write(master: Path, secret: str, address: str, out: Path, *others: bool) -> None:
         secrets.append(secret)
         if len(secrets) <= unlucky:
             raise WrongAnswersPass("q1: always 1: test_q1_concealed")
