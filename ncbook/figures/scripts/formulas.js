@@ -100,7 +100,7 @@
           dots[1].put(b.x.at(tau), Math.min(b.y.at(1e-9), b.y.at(tau * kernel.wrong(K, tau))));
           return {
             rows: rows(K, tau).map((v, i) => [v, theirs[i]]),
-            say: `${K} classes at temperature ${show(tau, 2)}: best probability ${show(kernel.best(K, tau), 3)}; most curved at ${show(peak, 2)}.`,
+            say: `${K} classes at temperature ${show(tau, 2)}: best probability ${show(kernel.best(K, tau), 4)}; most curved at ${show(peak, 2)}.`,
           };
         },
       };
@@ -118,9 +118,9 @@
       return {
         start: { K: given.num_classes, nc1: given.nc1 },
         knobs: { nc1: { label: "NC1", low: 0.001, high: 10, log: true }, K: { label: "classes K", values: round(2, 100) } },
-        readout: [["standard deviations to the boundary", "of a class beyond the boundary"], "two classes"],
+        readout: [["deviations to the boundary", "beyond the boundary"], "K = 2"],
         draw: () => {
-          const rows = [state.K, 2].map((K) => kernel.deviations(K, state.nc1)).map((z) => [show(z, 2), small(100 * kernel.beyond(z)) + " %"]), z = kernel.deviations(state.K, state.nc1);
+          const rows = [state.K, 2].map((K) => kernel.deviations(K, state.nc1)).map((z) => [show(z, 2), small(100 * kernel.beyond(z)) + "\u00a0%"]), z = kernel.deviations(state.K, state.nc1);
           [-1, 1].forEach((centre, i) => c.trace(fills[i], (v) => Math.exp(-0.5 * (z * (v - centre)) ** 2), [-9, ...wide.map((u) => centre + u / z), 9]));
           const at = Math.min(2.2, 1 + 1 / z);
           dot.put(c.x.at(at), c.y.at(Math.exp(-0.5 * (z * (at - 1)) ** 2)));
