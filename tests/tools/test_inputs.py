@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 
 import nbformat
 import pytest
@@ -144,3 +145,11 @@ def test_a_record_that_a_chapter_reads_makes_it_stale():
     read = [file.relative_to(ROOT).as_posix() for file in build.records(chapter)]
     assert "results/memory-process.json" in read and sum("memory-digits/" in file for file in read) == 12
     assert not build.records(CHAPTERS[1])
+
+
+def test_every_record_that_a_chapter_reads_comes_with_the_package():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = [p for found in settings["tool"]["setuptools"]["data-files"].values() for p in found]
+    shipped = {file for pattern in patterns for file in ROOT.glob(pattern)}
+    read = {file for path in build.toc_notebooks(ROOT) for file in build.records(path)}
+    assert read and read - shipped == set()
