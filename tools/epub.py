@@ -7,7 +7,6 @@ Chromium sets each page and hands over what it shows; what it hands over is chec
 
 from __future__ import annotations
 
-import argparse
 import base64
 import datetime
 import hashlib
@@ -26,8 +25,8 @@ from PIL import Image
 from pygments.formatters import HtmlFormatter
 
 from tools import downloads, printing
+from tools.printing import TITLE
 
-TITLE = "Neural Collapse: an executable textbook"
 SCRIPT = Path(__file__).with_name("epub_page.js")
 STYLE = """
 body { line-height: 1.5; } img { max-width: 100%; height: auto; } figure { margin: 1em 0; text-align: center; }
@@ -211,11 +210,7 @@ def write(files: dict[str, bytes], out: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--site", type=Path, default=printing.ROOT / "_build" / "html")
-    parser.add_argument("--toc", type=Path, default=printing.ROOT / "_toc.yml")
-    parser.add_argument("--out", type=Path, default=printing.ROOT / "_build" / "neural-collapse.epub")
-    args = parser.parse_args()
+    args = printing.options(__doc__, "epub")
     parts = printing.parts(args.toc)
     try:
         with printing.browser() as chromium:
@@ -223,7 +218,7 @@ def main() -> None:
             pages = {name: read(chromium, args.site, name) for name in names}
     except FileNotFoundError as error:
         sys.exit(str(error))
-    write(pack(args.site, parts, pages, "the contributors"), args.out)
+    write(pack(args.site, parts, pages, printing.AUTHOR), args.out)
     downloads.put(args.out, args.site)
     print(f"{args.out}: {len(pages)} pages, {args.out.stat().st_size / 1e6:.1f} MB")
 

@@ -7,7 +7,6 @@ Chromium prints each page; no TeX. The pieces are put together by pypdf.
 
 from __future__ import annotations
 
-import argparse
 import html
 import io
 import sys
@@ -19,8 +18,8 @@ from pypdf import PdfReader, PdfWriter
 from pypdf.generic import ArrayObject, DictionaryObject, Fit, FloatObject, NameObject, NullObject, NumberObject
 
 from tools import downloads, printing
+from tools.printing import TITLE
 
-TITLE = "Neural Collapse: an executable textbook"
 PAPER = {"format": "A4", "print_background": True, "prefer_css_page_size": False}
 MARGIN = {"top": "22mm", "bottom": "20mm", "left": "20mm", "right": "20mm"}
 # Chromium names the places that something on the page links to: link to all of them, out of sight.
@@ -206,13 +205,9 @@ def book(site: Path, out: Path, parts: list[printing.Part], author: str) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--site", type=Path, default=printing.ROOT / "_build" / "html")
-    parser.add_argument("--toc", type=Path, default=printing.ROOT / "_toc.yml")
-    parser.add_argument("--out", type=Path, default=printing.ROOT / "_build" / "neural-collapse.pdf")
-    args = parser.parse_args()
+    args = printing.options(__doc__, "pdf")
     try:
-        count = book(args.site, args.out, printing.parts(args.toc), "the contributors")
+        count = book(args.site, args.out, printing.parts(args.toc), printing.AUTHOR)
     except FileNotFoundError as error:
         sys.exit(str(error))
     downloads.put(args.out, args.site)

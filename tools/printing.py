@@ -6,6 +6,7 @@ what folds out is open.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import shutil
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from typing import Any, NamedTuple
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
+TITLE = "Neural Collapse: an executable textbook"
+AUTHOR = "the contributors"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 # The shared part of the experiments leaves everything alone where there is an `ncLive` before it.
 STILL = "window.ncLive = { kernels: {}, define() {}, start() {} };"
@@ -39,6 +42,15 @@ def parts(toc: Path = ROOT / "_toc.yml") -> list[Part]:
     table = yaml.safe_load(toc.read_text(encoding="utf-8"))
     named = [Part(part["caption"], [entry["file"] for entry in part["chapters"]]) for part in table["parts"]]
     return [Part("", [table["root"]]), *named]
+
+
+def options(description: str | None, ending: str) -> argparse.Namespace:
+    """Read the command line of an edition: the built pages, the table of contents, and the file to write."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--site", type=Path, default=ROOT / "_build" / "html")
+    parser.add_argument("--toc", type=Path, default=ROOT / "_toc.yml")
+    parser.add_argument("--out", type=Path, default=ROOT / "_build" / f"neural-collapse.{ending}")
+    return parser.parse_args()
 
 
 @contextlib.contextmanager
