@@ -18,8 +18,13 @@ from ncbook._lazy import optional
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NAMES = ("formulas", "freefeatures", "neurons", "race", "saddle", "simplex", "sphere", "train")
-BELOW = {"formulas": ("charts.js",), "train": ("network.js",)}  # scripts that an experiment's own one needs before it
+NAMES = ("formulas", "frames", "freefeatures", "neurons", "race", "saddle", "simplex", "sphere", "train")
+BELOW = {  # scripts that an experiment's own one needs before it
+    "formulas": ("charts.js",),
+    "frames": ("vectors.js", "charts.js"),
+    "simplex": ("vectors.js",),
+    "train": ("network.js",),
+}
 
 
 def live(name: str, *, alt: str, still: Callable[[], Figure], **parameters: Any) -> LiveExperiment:
