@@ -30,7 +30,7 @@ import yaml
 from filelock import FileLock, Timeout
 from sqlalchemy.exc import OperationalError
 
-from tools import downloads, execution, imports, landing_page, published, search_texts
+from tools import downloads, execution, imports, landing_page, pictures, published, search_texts
 from tools.cache import Kept, write_whole
 from tools.repository import address
 
@@ -146,6 +146,7 @@ def pages(source: Path, output: Path, strict: bool) -> None:
         text = page.read_text(encoding="utf-8")
         if (trimmed := UNWANTED.sub("", text)) != text:
             write_whole(page, trimmed)
+    pictures.lay_in(output / "_build" / "html")
     landing_page.lay_in(output / "_build" / "html" / "index.html")
     if search_texts.lay_in(output / "_build" / "html"):
         downloads.withdraw(output / "_build" / "html")

@@ -61,7 +61,7 @@ def test_every_slider_changes_its_picture_and_description_by_keyboard(visit, nam
     boxes = page.locator(".ncx")
     for b in range(boxes.count()):
         box = boxes.nth(b)
-        image = box.locator("img")
+        image = box.get_by_role("img")
         for s in range(box.locator("input[type=range]").count()):
             slider = box.locator("input[type=range]").nth(s)
             slider.focus()
