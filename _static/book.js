@@ -16,7 +16,7 @@ window.addEventListener("load", function () {
   }
   // What scrolls inside its own box can be reached with the keyboard; other formulas are no tab stops.
   function mark() {
-    for (const node of document.querySelectorAll("mjx-container[display], .bd-content pre, .bd-content table.table, div.math")) {
+    for (const node of document.querySelectorAll("mjx-container[display], .bd-content pre, .bd-content table.table, div.math, .nc-panels")) {
       if (node.scrollWidth > node.clientWidth + 1 && getComputedStyle(node).overflowX !== "visible") node.tabIndex = 0;
       else node.removeAttribute("tabindex");
     }

@@ -20,6 +20,7 @@ from tools.cache import write_whole
 
 # A picture that was laid in by an earlier build has a class of its own.
 PICTURE = re.compile(r'<img(?=[^>]* src="([^"]*_images/[0-9a-f]{16,}\.png)")(?![^>]* class="(?:only|dark)-)[^>]*>')
+WIDE = 880  # pixels from which on a single picture scrolls on a phone, lest its type be too small: see panels.css
 STYLE = '<style class="nc-pictures">{}</style>'
 
 
@@ -40,13 +41,17 @@ def _both(found: re.Match[str], page: Path) -> str:
     light = np.asarray(Image.open(file).convert("RGB"))
     other = darkened(file, light).name
     alt = re.search(r' alt="[^"]*"', found[0])
-    sources = (("only-light", found[1]), ("only-dark", found[1].replace(file.name, other)))
+    # The dark one is fetched when it is first shown.
+    sources = (("only-light", found[1], ""), ("only-dark", found[1].replace(file.name, other), ' loading="lazy"'))
 
     def image(is_first: bool) -> str:
         words = alt[0] if alt and is_first else ' alt="" aria-hidden="true"'
-        return "".join(f'<img class="{name}"{words} src="{source}" loading="lazy">' for name, source in sources)
+        return "".join(f'<img class="{name}"{words} src="{source}"{when}>' for name, source, when in sources)
 
-    return panels.windows(panels.cuts([light]), light.shape[1], light.shape[0], image)
+    height, width, _ = light.shape
+    shares = panels.cuts([light])
+    shown = panels.windows(shares, width, height, image)
+    return shown if shares or width <= WIDE else shown.replace('class="nc-panels', 'class="nc-wide nc-panels', 1)
 
 
 def darkened(file: Path, light: np.ndarray) -> Path:
