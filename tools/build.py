@@ -69,6 +69,12 @@ def inputs(path: Path) -> list[Path]:
     return [known[name].path for name in sorted(names)]
 
 
+def scripts(path: Path) -> list[Path]:
+    """Return the scripts and styles that the rooms a chapter reaches lay into its page."""
+    rooms = sorted({file.parent for file in inputs(path)})
+    return [file for room in rooms for file in sorted((room / "scripts").glob("*.*"))]
+
+
 def records(path: Path) -> list[Path]:
     """Return the recorded results that a chapter reads by name, a folder's one by one."""
     names = re.findall(r'\brecorded\("([\w./-]+)"\)', code_of(path))
@@ -79,7 +85,7 @@ def records(path: Path) -> list[Path]:
 def key(path: Path) -> str:
     """Return the digest of everything a chapter's output depends on besides its own code."""
     digest = hashlib.sha256(sys.version.encode())
-    for file in [*inputs(path), *records(path), ROOT / "requirements.txt"]:
+    for file in [*inputs(path), *scripts(path), *records(path), ROOT / "requirements.txt"]:
         digest.update(file.relative_to(ROOT).as_posix().encode() + file.read_bytes())
     return digest.hexdigest()
 
