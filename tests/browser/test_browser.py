@@ -90,6 +90,28 @@ def test_phone_page_does_not_scroll_sideways(visit, name, mode):
     assert page.evaluate(f"{printed}.filter(e => e.scrollWidth > e.clientWidth + 1).length") == 0
 
 
+PICTURES = "[...document.querySelectorAll('.nc-panels img')].filter(e => e.offsetParent)"
+
+
+@by_page
+def test_letters_in_pictures_can_be_read_on_a_phone(visit, name):
+    page = visit(name, width=390)
+    drawn = page.evaluate(f"{PICTURES}.map(e => e.getBoundingClientRect().height / e.naturalHeight)")
+    assert [20 * scale for scale in drawn if 20 * scale < 8.7] == []  # of 10 points, 20 pixels in the picture
+    tops_of = "e => [...e.children].map(c => c.getBoundingClientRect().top)"
+    windows = page.evaluate(f"[...document.querySelectorAll('.nc-several')].map({tops_of})")
+    assert all(tops == sorted(set(tops)) for tops in windows)
+
+
+@by_page
+def test_a_dark_page_shows_dark_pictures_without_a_filter(visit, name):
+    page = visit(name, mode="dark")
+    page.wait_for_function(f"{PICTURES}.every(e => e.closest('.ncx') ? e.src.startsWith('data:image/png') : true)")
+    look = "[getComputedStyle(e).filter, getComputedStyle(e).padding, /-dark-|^data:image\\/png/.test(e.src)]"
+    shown = page.evaluate(f"{PICTURES}.map(e => {look})")
+    assert shown == [["none", "0px", True]] * len(shown)
+
+
 def luminance(colour):
     r, g, b = (int(float(v)) / 255 for v in re.findall(r"[\d.]+", colour)[:3])
     return 0.2126 * r + 0.7152 * g + 0.0722 * b
