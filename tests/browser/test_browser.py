@@ -20,8 +20,9 @@ def visit(browser):
     assert (HTML / "index.html").exists(), "no built book: run `make book` first"
     opened = []
 
-    def go(name, width=1280, mode="light"):
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=mode, offline=True)
+    def go(name, width=1280, mode="light", **options):
+        size = {"width": width, "height": 900}
+        context = browser.new_context(viewport=size, color_scheme=mode, offline=True, **options)
         opened.append(context)
         page = context.new_page()
         page.complaints = []
