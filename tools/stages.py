@@ -80,9 +80,9 @@ STAGES: dict[str, Callable[[], bool]] = {
     "build": lambda: command("build", "python", "-m", "tools.build", "--strict"),
     "book": lambda: pytest("book", "tests/book"),
     "browser": lambda: pytest("browser", "tests/browser", "-n", WORKERS),
-    "course": lambda: pytest("course", "tests/course", "-n", WORKERS, "--dist", "loadgroup"),
+    "course": lambda: pytest("course", "tests/course", "-n", WORKERS, "--dist", "loadscope", "--no-loadscope-reorder"),
     "small": small,
-    "proofs": lambda: pytest("proofs", "tests/proofs"),
+    "proofs": lambda: pytest("proofs", "tests/proofs", "-n", WORKERS, "--dist", "worksteal"),
 }
 APART = {"colab": colab, "fuzz": fuzz}  # run by name only
 
