@@ -3,8 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.test_accessibility import FOUND, axe  # noqa: F401
-from tests.browser.test_browser import visit, wait_for_math  # noqa: F401
+from tests.browser.built_pages import found_by_axe, wait_for_math
 
 PAGE = "chapters/03-unconstrained-features"
 THEOREM = "article a.reference[href='#thm-ufm-optimum']"
@@ -12,7 +11,7 @@ TERM = "article a.reference[href$='#term-balance']"
 
 
 @pytest.fixture
-def read(visit):  # noqa: F811
+def read(visit):
     def go(width=1280, mode="light", **context):
         page = visit(PAGE, width=width, mode=mode, **context)
         wait_for_math(page)
@@ -75,18 +74,17 @@ def test_a_tap_follows_the_link(read):
 
 
 @pytest.mark.parametrize("width, mode", [(1280, "light"), (390, "dark")])
-def test_a_card_fits_the_window_and_axe_finds_nothing(axe, read, width, mode):  # noqa: F811
+def test_a_card_fits_the_window_and_axe_finds_nothing(axe, read, width, mode):
     page = read(width, mode)
     card = point_at(page, THEOREM)
     box = card.bounding_box()
     assert box["x"] >= 0 and box["x"] + box["width"] <= width and box["y"] >= 0 and box["y"] + box["height"] <= 900
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert card.evaluate("card => card.scrollWidth - card.clientWidth") <= 1
-    page.evaluate(f"{axe};0")
-    assert page.evaluate(FOUND.replace("document", "'.nc-card'")) == []
+    assert found_by_axe(page, axe, "'.nc-card'") == []
 
 
-def test_a_page_without_formulas_of_its_own_sets_those_of_a_card(visit):  # noqa: F811
+def test_a_page_without_formulas_of_its_own_sets_those_of_a_card(visit):
     page = visit("appendix/run")
     assert page.evaluate("!window.MathJax")
     page.evaluate(
