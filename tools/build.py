@@ -30,7 +30,7 @@ import yaml
 from filelock import FileLock, Timeout
 from sqlalchemy.exc import OperationalError
 
-from tools import downloads, execution, imports, landing_page, pictures, published, search_texts
+from tools import cards, downloads, execution, imports, landing_page, pictures, published, search_texts
 from tools.cache import Kept, write_whole
 from tools.repository import address
 
@@ -154,7 +154,9 @@ def pages(source: Path, output: Path, strict: bool) -> None:
             write_whole(page, trimmed)
     pictures.lay_in(output / "_build" / "html")
     landing_page.lay_in(output / "_build" / "html" / "index.html")
-    if search_texts.lay_in(output / "_build" / "html"):
+    articles = search_texts.articles(output / "_build" / "html")
+    cards.lay_in(output / "_build" / "html", articles)
+    if search_texts.lay_in(output / "_build" / "html", articles):
         downloads.withdraw(output / "_build" / "html")
     downloads.offer(output / "_build" / "html")
     published.lay_in(output / "_build" / "html", address())

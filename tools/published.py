@@ -71,7 +71,7 @@ def lay_in(site: Path, repository: str) -> None:
             (site / file).unlink(missing_ok=True)
         heads = dict.fromkeys((page.relative_to(site).as_posix() for page in site.rglob("*.html")), "")
     else:
-        texts = search_texts.texts(site)
+        texts = search_texts.texts(search_texts.articles(site))
         heads = {f"{name}.html": head(address, name, *sections[0][1:]) for name, sections in texts.items()}
         urls = "\n".join(f"<url><loc>{address}{quote(name)}</loc></url>" for name in heads)
         write_whole(site / "sitemap.xml", MAP.format(urls=urls))

@@ -59,25 +59,34 @@ def plain(node: Tag) -> str:
     return " ".join(node.get_text(" ").split()).replace(" ,", ",").replace(" .", ".")
 
 
-def texts(site: Path) -> dict[str, list[tuple[str, str, str]]]:
-    """Return the sections of every page that has text of its own, by the name that the index has for it."""
+def articles(site: Path) -> dict[str, Tag]:
+    """Return the text of every page as a tree, by the name that the index has for the page."""
     found = {}
     for page in sorted(site.rglob("*.html")):
         name = page.relative_to(site)
         if {"_static", "_sources"} & set(name.parts):
             continue
         article = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser").select_one("article.bd-article")
-        if article is not None and (own := list(sections(article))[::-1]):
-            found[name.with_suffix("").as_posix()] = own
+        if article is not None:
+            found[name.with_suffix("").as_posix()] = article
     return found
 
 
-def lay_in(site: Path) -> bool:
-    """Write the texts of ``site`` and let its search page load them; return whether they are others than before."""
+def texts(pages: dict[str, Tag]) -> dict[str, list[tuple[str, str, str]]]:
+    """Return the sections of every article that has text of its own; what is left of the articles is of no use."""
+    found = {name: list(sections(article))[::-1] for name, article in pages.items()}
+    return {name: own for name, own in found.items() if own}
+
+
+def lay_in(site: Path, pages: dict[str, Tag]) -> bool:
+    """Write the texts of ``pages``, which are used up; return whether they are others than before.
+
+    The search page of ``site`` then loads them.
+    """
     search = site / "search.html"
     if not search.exists():
         return False
-    data = json.dumps(texts(site), ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
+    data = json.dumps(texts(pages), ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
     script = SCRIPT.read_text(encoding="utf-8").rstrip().removesuffix(";") + f"({data});\n"
     page = search.read_text(encoding="utf-8")
     write_whole(search, PLACE.sub(rf'\1\n  <script src="{FILE}"></script>', page, count=1))

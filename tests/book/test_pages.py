@@ -3,6 +3,7 @@
 import html.parser
 import importlib
 import inspect
+import json
 import re
 
 import pytest
@@ -153,3 +154,17 @@ def test_every_citation_key_is_used_or_gone():
     sources = [*(ROOT / "chapters").glob("*.ipynb"), *(ROOT / "appendix").glob("*.md"), ROOT / "index.md"]
     text = "\n".join(p.read_text() for p in sources)
     assert [k for k in keys if not re.search(rf"\b{re.escape(k)}\b", text)] == []
+
+
+def test_every_reference_to_a_term_a_theorem_or_an_equation_has_its_card():
+    script = (HTML / "cardtexts.js").read_text(encoding="utf-8")
+    texts = json.loads(script.removeprefix("ncCards(").removesuffix(");\n"))
+    kinds = "term|equation|thm|prop|lem|def|cor"
+    count = 0
+    for page in PAGES:
+        article = page.read_text(encoding="utf-8").partition("<article")[2].rpartition("</article>")[0]
+        for file, anchor in re.findall(rf'<a class="reference internal" href="([^"#]*)#((?:{kinds})-[^"]+)"', article):
+            place = (page.parent / file).resolve() if file else page.resolve()
+            assert f"{place.relative_to(HTML.resolve()).as_posix()}#{anchor}" in texts, (page.name, file, anchor)
+            count += 1
+    assert count > 200

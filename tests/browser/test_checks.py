@@ -5,14 +5,13 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.test_accessibility import FOUND, axe  # noqa: F401
-from tests.browser.test_browser import HTML, visit, wait_for_math  # noqa: F401
+from tests.browser.built_pages import HTML, found_by_axe, wait_for_math
 
 PAGE = "chapters/09-measuring-collapse"
 
 
 @pytest.fixture
-def asked(visit):  # noqa: F811
+def asked(visit):
     page = visit(PAGE, width=320, mode="dark")
     wait_for_math(page)
     return page
@@ -82,11 +81,10 @@ def test_without_scripts_the_answers_open(browser):
     context.close()
 
 
-def test_axe_finds_nothing_once_answers_are_given(axe, asked):  # noqa: F811
+def test_axe_finds_nothing_once_answers_are_given(axe, asked):
     for i in range(2):
         asked.locator("ol.nccheck-choices").nth(i).locator("button").first.click()
     asked.get_by_label("Your number").fill("67")
     asked.keyboard.press("Enter")
     assert asked.evaluate("document.documentElement.scrollWidth") <= 320
-    asked.evaluate(f"{axe};0")
-    assert asked.evaluate(FOUND.replace("document", "'#check-yourself'")) == []
+    assert found_by_axe(asked, axe, "'#check-yourself'") == []

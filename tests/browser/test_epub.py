@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.browser.test_browser import HTML
+from tests.browser.built_pages import HTML
 from tools import epub
 from tools.printing import Part
 

@@ -3,7 +3,7 @@
 import pytest
 from pypdf import PdfReader
 
-from tests.browser.test_browser import HTML, TOC
+from tests.browser.built_pages import HTML, TOC
 from tools import pdf
 from tools.printing import Part, opened, parts
 

@@ -25,7 +25,7 @@ def site(tmp_path):
 
 
 def test_every_section_theorem_and_term_has_its_own_text(site):
-    assert search_texts.texts(site) == {
+    assert search_texts.texts(search_texts.articles(site)) == {
         "one": [
             ("top", "A title", "First words, with λ_W≥1/2."),
             ("part", "A part", "More words. a.b(1)"),
@@ -36,9 +36,9 @@ def test_every_section_theorem_and_term_has_its_own_text(site):
 
 
 def test_only_the_search_page_loads_them_and_only_once(site):
-    assert search_texts.lay_in(site)
+    assert search_texts.lay_in(site, search_texts.articles(site))
     once = (site / "search.html").read_text(encoding="utf-8")
-    assert not search_texts.lay_in(site)
+    assert not search_texts.lay_in(site, search_texts.articles(site))
     assert once == (site / "search.html").read_text(encoding="utf-8")
     assert re.findall(r'src="([^"]+)"', once) == ["searchindex.js?v=1", "searchtexts.js"]
     script = (site / "searchtexts.js").read_text(encoding="utf-8")
@@ -46,5 +46,5 @@ def test_only_the_search_page_loads_them_and_only_once(site):
 
 
 def test_without_a_search_page_nothing_is_written(tmp_path):
-    search_texts.lay_in(tmp_path)
+    search_texts.lay_in(tmp_path, search_texts.articles(tmp_path))
     assert list(tmp_path.iterdir()) == []
