@@ -77,6 +77,9 @@ def printed(chromium: Any, site: Path, name: str, opens: str) -> Piece:
         title = page.evaluate(NAME_PLACES)
         page.set_viewport_size({"width": WIDTH, "height": 1100})
         page.emulate_media(media="print")
+        page.evaluate(
+            "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        )  # book.js is done
         page.evaluate(FIT)
         page.evaluate(pdf_tags.NAME_FORMULAS)
         data = page.pdf(**PAPER, margin=MARGIN, scale=SCALE, outline=True, tagged=True)
