@@ -14,7 +14,8 @@ import numpy as np
 from ncbook import checks
 
 PAPER = ("#FFFFFF", "#121212")
-# The house's colours and what they are on dark paper; then corners of the cube, so that every colour is between some.
+# The house's colours and what they are on dark paper; then two of them darker, as words are set, reds
+# and blues of the scale for signed numbers, and corners of the cube, so that every colour is between some.
 INKS = {
     "#000000": "#E4E7EB",
     "#0072B2": "#5AB4F0",
@@ -23,6 +24,13 @@ INKS = {
     "#CC79A7": "#D88FBB",
     "#E69F00": "#F0B93A",
     "#56B4E9": "#7CC4F5",
+    "#A36186": "#DFA0C6",
+    "#3A7A9E": "#8CCBF2",
+    "#D6604D": "#EB7560",
+    "#B2182B": "#F76E5A",
+    "#67001F": "#FF7A6B",
+    "#2166AC": "#4A93E0",
+    "#053061": "#5FAEFF",
     "#00FFFF": "#2AB7C9",
     "#FF00FF": "#E078D8",
     "#FFFF00": "#9C8A28",

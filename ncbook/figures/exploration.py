@@ -120,13 +120,13 @@ class Exploration:
         values = [[_show(v) for v in choice] for choice in self.choices.values()]
         start = self._index(self._start)
         first, frames = _encode(pictures, start)
-        data = json.dumps({"frames": frames, "alt": alts, "values": values} | dark.recipe())
+        size, shares = pictures[start].size, panels.cuts([np.asarray(picture) for picture in pictures])
+        # Without scripts the picture is whole; a script puts it behind windows.
+        shown = panels.windows([], *size, lambda one: _image(f'src="{first}" alt="{html.escape(alts[start])}"'))
+        cut = panels.windows(shares, *size, lambda one: _image('alt=""' if one else 'alt="" aria-hidden="true"'))
+        data = json.dumps({"frames": frames, "alt": alts, "values": values, "panels": cut} | dark.recipe())
         # The id is a digest of the content, so that the same figure gives the same page on every build.
         ident = f"ncx-{zlib.crc32(data.encode()):08x}"
-        shares = panels.cuts([np.asarray(picture) for picture in pictures])
-        image = f'<img class="dark-light" src="{first}" {{}}>'
-        words = (f'alt="{html.escape(alts[start])}"', 'alt="" aria-hidden="true"')
-        shown = panels.windows(shares, *pictures[start].size, lambda one: image.format(words[0 if one else 1]))
         rows = "".join(map(_control, self._labels.values(), values, self._start))
         play = '<button type="button" class="ncx-play" aria-label="Play">&#9654;</button>' if len(values[0]) > 5 else ""
         return (
@@ -141,6 +141,10 @@ class Exploration:
         for position, choice in zip(at, self.choices.values()):
             index = index * len(choice) + position
         return index
+
+
+def _image(attributes: str) -> str:
+    return f'<img class="dark-light" {attributes}>'
 
 
 def _control(label: str, values: list[str], at: int) -> str:

@@ -127,13 +127,13 @@ def arm_curves(curves: Mapping[str, Mapping[str, Sequence[Sequence[float]]]], ep
             columns = list(zip(*values[name]))
             mean = [sum(column) / len(column) for column in columns]
             style = {"color": COLORS[i % len(COLORS)]}
-            ax.plot(epochs, mean, styles[i % len(styles)], label=arm if name == "error" else None, **style)
+            ax.plot(epochs, mean, styles[i % len(styles)], label=arm, **style)
             ax.fill_between(epochs, [min(c) for c in columns], [max(c) for c in columns], alpha=0.15, lw=0, **style)
     axes[0].set(xlabel="epoch", title="test error")
     axes[1].set(xlabel="epoch", title="NC1, training images")
     for ax in axes:
         ax.set_yscale("log")
-    fig.legend(loc="outside lower center", ncols=4)
+    axes[0].legend(loc="upper right")
     return fig
 
 

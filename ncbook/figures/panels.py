@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 LEAST = 15  # pixels of paper between two panels; a tick's label is nearer to its axis, and another panel farther away
+BETWEEN_ROWS = 4  # pixels of paper between two rows of a grid
 SHARE = 0.2  # of the width that a panel has at least
 
 
@@ -30,7 +31,7 @@ def cuts(pictures: Sequence[Any]) -> list[float]:
     paper = np.logical_and.reduce([(np.asarray(picture) == 255).all(axis=2) for picture in pictures])
     height, width = paper.shape
     middle = paper[height // 4 : -(height // 4)].all(axis=1)
-    if any(stop - start >= LEAST for start, stop in _runs(middle)):
+    if any(stop - start >= BETWEEN_ROWS for start, stop in _runs(middle)):
         return []
     runs = [(start + stop) / 2 / width for start, stop in _runs(paper.all(axis=0)) if stop - start >= LEAST]
     found = [share for share in runs if SHARE <= share <= 1 - SHARE]

@@ -68,6 +68,17 @@ def test_every_slider_changes_its_picture_and_description_by_keyboard(desktop):
     assert page.complaints == []
 
 
+PICTURES = "[...document.querySelectorAll('.nc-panels img')].filter(e => e.offsetParent)"
+
+
+def test_letters_in_pictures_can_be_read_on_a_phone(phone):
+    drawn = phone.evaluate(f"{PICTURES}.map(e => e.getBoundingClientRect().height / e.naturalHeight)")
+    assert [20 * scale for scale in drawn if 20 * scale < 8.7] == []  # of 10 points, 20 pixels in the picture
+    tops_of = "e => [...e.children].map(c => c.getBoundingClientRect().top)"
+    windows = phone.evaluate(f"[...document.querySelectorAll('.nc-several')].map({tops_of})")
+    assert all(tops == sorted(set(tops)) for tops in windows)
+
+
 def luminance(colour):
     r, g, b = (int(float(v)) / 255 for v in re.findall(r"[\d.]+", colour)[:3])
     return 0.2126 * r + 0.7152 * g + 0.0722 * b
@@ -85,3 +96,12 @@ def test_phone_page_has_the_system_s_colours_and_does_not_scroll_sideways(phone,
     printed = "[...document.querySelectorAll('.cell_output pre')]"
     assert phone.evaluate(f"{printed}.filter(e => e.scrollWidth > e.clientWidth + 1).length") == 0
     assert phone.complaints == []
+
+
+def test_a_dark_page_shows_dark_pictures_without_a_filter(phone):
+    phone.emulate_media(color_scheme="dark")
+    frames = "[...document.querySelectorAll('.ncx img')]"
+    phone.wait_for_function(f"{frames}.every(e => e.src.startsWith('data:image/png'))")
+    look = "[getComputedStyle(e).filter, getComputedStyle(e).padding, /-dark-|^data:image\\/png/.test(e.src)]"
+    shown = phone.evaluate(f"{PICTURES}.map(e => {look})")
+    assert shown == [["none", "0px", True]] * len(shown)

@@ -6,8 +6,10 @@
   if (!box) return;
   box.dataset.ready = "1";
   const data = JSON.parse(box.querySelector('script[type="application/json"]').textContent);
+  const first = box.querySelector("img").src, made = {}, root = document.documentElement;
+  box.querySelector(".nc-panels").outerHTML = data.panels;
   const images = [...box.querySelectorAll("img")], inputs = [...box.querySelectorAll("input")];
-  const first = images[0].src, made = {}, root = document.documentElement;
+  images.forEach((image) => { image.src = first; });
   let shown = "", printing = false;
 
   /* Every colour is a mixture of three neighbouring inks; the same amounts of other inks are what a dark page has. */

@@ -124,8 +124,10 @@ def test_a_picture_of_two_panels_has_two_windows_and_one_description():
 
     for draw, count in ((draw_line, 1), (two, 2)):
         page = explore(draw, alt="a", slope=[1, 2, 3]).to_html()
-        assert re.findall(r'<img [^>]*alt="([^"]*)"', page) == ["a (slope = 1)", *[""] * (count - 1)]
-        assert page.count('style="flex-grow:') == count
+        assert re.findall(r'<img [^>]*alt="([^"]*)"', page.split("<script")[0]) == ["a (slope = 1)"]  # whole
+        assert page.split("<script")[0].count('style="flex-grow:') == 1
+        windows = payload(page)["panels"]
+        assert windows.count('style="flex-grow:') == count and windows.count('aria-hidden="true"') == count - 1
 
 
 def test_it_shows_as_html_and_text_and_needs_no_widget_extension():

@@ -34,7 +34,7 @@ def test_a_title_over_both_keeps_them_together():
 
 
 def test_a_grid_of_panels_stays_whole():
-    cells = [(top, top + 40, left, left + 130) for top in (5, 60) for left in (5, 160)]
+    cells = [(top, bottom, left, left + 130) for top, bottom in ((5, 47), (52, 95)) for left in (5, 160)]
     assert panels.cuts([sheet(*cells)]) == []
 
 
