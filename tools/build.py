@@ -30,7 +30,7 @@ import yaml
 from filelock import FileLock, Timeout
 from sqlalchemy.exc import OperationalError
 
-from tools import cards, downloads, execution, imports, landing_page, published, search_texts
+from tools import cards, downloads, execution, imports, landing_page, pictures, published, search_texts
 from tools.cache import Kept, write_whole
 from tools.repository import address
 
@@ -69,6 +69,12 @@ def inputs(path: Path) -> list[Path]:
     return [known[name].path for name in sorted(names)]
 
 
+def scripts(path: Path) -> list[Path]:
+    """Return the scripts and styles that the rooms a chapter reaches lay into its page."""
+    rooms = sorted({file.parent for file in inputs(path)})
+    return [file for room in rooms for file in sorted((room / "scripts").glob("*.*"))]
+
+
 def records(path: Path) -> list[Path]:
     """Return the recorded results that a chapter reads by name, a folder's one by one."""
     names = re.findall(r'\brecorded\("([\w./-]+)"\)', code_of(path))
@@ -79,7 +85,7 @@ def records(path: Path) -> list[Path]:
 def key(path: Path) -> str:
     """Return the digest of everything a chapter's output depends on besides its own code."""
     digest = hashlib.sha256(sys.version.encode())
-    for file in [*inputs(path), *records(path), ROOT / "requirements.txt"]:
+    for file in [*inputs(path), *scripts(path), *records(path), ROOT / "requirements.txt"]:
         digest.update(file.relative_to(ROOT).as_posix().encode() + file.read_bytes())
     return digest.hexdigest()
 
@@ -146,6 +152,7 @@ def pages(source: Path, output: Path, strict: bool) -> None:
         text = page.read_text(encoding="utf-8")
         if (trimmed := UNWANTED.sub("", text)) != text:
             write_whole(page, trimmed)
+    pictures.lay_in(output / "_build" / "html")
     landing_page.lay_in(output / "_build" / "html" / "index.html")
     articles = search_texts.articles(output / "_build" / "html")
     cards.lay_in(output / "_build" / "html", articles)

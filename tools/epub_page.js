@@ -34,6 +34,7 @@
     node.removeAttribute("mathvariant");
   }
 
+  for (const box of all(".nc-panels")) box.replaceWith(box.querySelector("img:not(.only-dark)"));
   for (const box of all("mjx-container")) box.replaceWith(box.querySelector("mjx-assistive-mml math"));
   for (const box of all(".ncx-controls")) {
     const said = [...box.querySelectorAll(".ncx-row, .ncx-two")].map(function (row) {

@@ -55,7 +55,7 @@ def margin_against_classes(
         classes: (T,) numbers of vectors. found: (T,) margins of the codes. bound: (T,) what no code exceeds.
         welch: (T,) one minus Welch's bound, which speaks of lines. feature_dim: of the title.
     """
-    fig, ax = figures.new(6.2, 3.8)
+    fig, ax = figures.new(5.8, 3.8)
     ax.plot(classes, bound, ":", color=figures.GREY, label="no code of vectors lies above")
     ax.plot(classes, found, "o-", color=BLUE, label="best code found")
     ax.plot(classes, welch, "--", color=ORANGE, label="one minus Welch's bound (lines)")

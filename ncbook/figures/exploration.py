@@ -15,7 +15,11 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ncbook import checks
+from ncbook.figures import dark, panels
+from ncbook.figures.in_page import script
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -116,17 +120,20 @@ class Exploration:
         values = [[_show(v) for v in choice] for choice in self.choices.values()]
         start = self._index(self._start)
         first, frames = _encode(pictures, start)
-        data = json.dumps({"frames": frames, "alt": alts, "values": values})
+        size, shares = pictures[start].size, panels.cuts([np.asarray(picture) for picture in pictures])
+        # Without scripts the picture is whole; a script puts it behind windows.
+        shown = panels.windows([], *size, lambda one: _image(f'src="{first}" alt="{html.escape(alts[start])}"'))
+        cut = panels.windows(shares, *size, lambda one: _image('alt=""' if one else 'alt="" aria-hidden="true"'))
+        data = json.dumps({"frames": frames, "alt": alts, "values": values, "panels": cut} | dark.recipe())
         # The id is a digest of the content, so that the same figure gives the same page on every build.
         ident = f"ncx-{zlib.crc32(data.encode()):08x}"
         rows = "".join(map(_control, self._labels.values(), values, self._start))
         play = '<button type="button" class="ncx-play" aria-label="Play">&#9654;</button>' if len(values[0]) > 5 else ""
         return (
-            f'<div class="ncx" id="{ident}"><style>{_STYLE}</style>'
-            f'<img src="{first}" alt="{html.escape(alts[start])}">'
+            f'<div class="ncx" id="{ident}"><style>{script("panels.css")}{script("explore.css")}</style>{shown}'
             f'<div class="ncx-controls">{play}<div class="ncx-rows">{rows}</div></div>'
             f'<script type="application/json">{data.replace("</", "<" + chr(92) + "/")}</script>'
-            f"<script>{_SCRIPT.replace('IDENT', ident)}</script></div>"
+            f"<script>{script('explore.js').replace('IDENT', ident)}</script></div>"
         )
 
     def _index(self, at: Sequence[int]) -> int:
@@ -134,6 +141,10 @@ class Exploration:
         for position, choice in zip(at, self.choices.values()):
             index = index * len(choice) + position
         return index
+
+
+def _image(attributes: str) -> str:
+    return f'<img class="dark-light" {attributes}>'
 
 
 def _control(label: str, values: list[str], at: int) -> str:
@@ -171,8 +182,6 @@ def _show(value: Any) -> str:
 
 
 def _pixels(canvas: Any) -> Any:
-    import numpy as np
-
     return np.asarray(canvas.buffer_rgba())
 
 
@@ -219,7 +228,6 @@ def _in_palette(picture: Image, palette: Image) -> Image:
 
 def _patch(base: Image, picture: Image, options: dict[str, Any]) -> list[Any]:
     """Return what differs from the base, clear elsewhere: ``[data URI, left, top]``, or ``[data URI]`` of all of it."""
-    import numpy as np
     from PIL import Image
 
     if base.size != picture.size:
@@ -235,53 +243,3 @@ def _uri(picture: Image, **options: Any) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, "WEBP", method=4, **options)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-_STYLE = (
-    ".ncx{max-width:720px;margin:0 auto;text-align:center}"
-    ".ncx img{max-width:100%;height:auto}"
-    ".ncx-controls{display:flex;gap:.75em;align-items:center;max-width:560px;margin:.25em auto}"
-    ".ncx-rows{flex:1;min-width:0}"
-    ".ncx-row{display:grid;grid-template-columns:1fr auto;gap:0 .75em;text-align:left;min-height:2em}"
-    ".ncx-row input{grid-row:2;grid-column:1/-1;width:100%;margin:0;accent-color:#0072b2;height:1.6em}"
-    ".ncx-row output{font-variant-numeric:tabular-nums;font-weight:600}"
-    ".ncx-two{display:flex;flex-wrap:wrap;gap:.5em;align-items:center;text-align:left;margin:.25em 0}"
-    ".ncx-two button{min-height:2.4em;padding:.2em .9em;border:1px solid #767676;border-radius:6px;"
-    "background:none;color:inherit;font:inherit;cursor:pointer}"
-    ".ncx-two button[aria-pressed=true]{background:#0072b2;border-color:#0072b2;color:#fff}"
-    ".ncx-play{width:2.4em;height:2.4em;border-radius:50%;border:1px solid currentColor;"
-    "background:none;color:inherit;cursor:pointer}"
-)
-
-# Runs as is in the built page and in notebook front ends that show HTML; nothing outside the one element is touched.
-_SCRIPT = """(function(){
-var box=document.querySelector('[id="IDENT"]:not([data-ready])');if(!box){return;}box.dataset.ready="1";
-var data=JSON.parse(box.querySelector('script[type="application/json"]').textContent);
-var img=box.querySelector("img"),sliders=box.querySelectorAll("input");
-var first=img.src,made={},shown=0;
-function show(){var index=0;for(var i=0;i<sliders.length;i++){var at=+sliders[i].value;
-index=index*data.values[i].length+at;var row=sliders[i].parentNode,out=row.querySelector("output");
-if(out){out.textContent=data.values[i][at];sliders[i].setAttribute("aria-valuetext",data.values[i][at]);}
-row.querySelectorAll("[data-at]").forEach(function(b){b.setAttribute("aria-pressed",String(+b.dataset.at===at));});}
-img.alt=data.alt[index];shown=index;var frame=data.frames[index];
-var ready=!frame?first:frame.length===1?frame[0]:made[index];if(ready){img.src=ready;return;}
-// What differs is laid over the first picture at full size: two layers that the page scales would not meet.
-Promise.all([load(first),load(frame[0])]).then(function(parts){
-var canvas=document.createElement("canvas"),pen=canvas.getContext("2d");
-canvas.width=parts[0].naturalWidth;canvas.height=parts[0].naturalHeight;
-pen.drawImage(parts[0],0,0);pen.drawImage(parts[1],frame[1],frame[2]);
-made[index]=canvas.toDataURL();if(shown===index){img.src=made[index];}});}
-function load(source){var picture=new Image();picture.src=source;
-return picture.decode().then(function(){return picture;});}
-for(var i=0;i<sliders.length;i++){sliders[i].addEventListener("input",function(){stop();show();});}
-box.querySelectorAll("[data-at]").forEach(function(b){b.addEventListener("click",function(){
-b.parentNode.querySelector("input").value=b.dataset.at;stop();show();});});
-var play=box.querySelector(".ncx-play"),timer=null;
-function stop(){if(timer){clearInterval(timer);timer=null;play.innerHTML="&#9654;";
-play.setAttribute("aria-label","Play");}}
-if(play){play.addEventListener("click",function(){if(timer){stop();return;}
-play.innerHTML="&#10073;&#10073;";play.setAttribute("aria-label","Pause");
-if(+sliders[0].value>=+sliders[0].max){sliders[0].value=0;}
-timer=setInterval(function(){if(+sliders[0].value>=+sliders[0].max){stop();return;}
-sliders[0].value=+sliders[0].value+1;show();},250);});}
-show();})();"""

@@ -18,8 +18,13 @@ from ncbook._lazy import optional
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NAMES = ("formulas", "freefeatures", "neurons", "race", "saddle", "simplex", "sphere", "train")
-BELOW = {"formulas": ("charts.js",), "train": ("network.js",)}  # scripts that an experiment's own one needs before it
+NAMES = ("formulas", "frames", "freefeatures", "neurons", "race", "saddle", "simplex", "sphere", "train")
+BELOW = {  # scripts that an experiment's own one needs before it
+    "formulas": ("charts.js",),
+    "frames": ("vectors.js", "charts.js"),
+    "simplex": ("vectors.js",),
+    "train": ("network.js",),
+}
 
 
 def live(name: str, *, alt: str, still: Callable[[], Figure], **parameters: Any) -> LiveExperiment:
@@ -74,16 +79,17 @@ class LiveExperiment:
             checks.instance("image", image, str)
             or f'<img src="{_picture(self.still())}" alt="{html.escape(self.alt)}">'
         )
-        scripts = "\n".join(_script(file) for file in ("core.js", *BELOW.get(self.name, ()), f"{self.name}.js"))
+        scripts = "\n".join(script(file) for file in ("core.js", *BELOW.get(self.name, ()), f"{self.name}.js"))
         return (
-            f'<div class="nclive" id="{ident}"><style>{_script("style.css")}</style>'
+            f'<div class="nclive" id="{ident}"><style>{script("style.css")}</style>'
             f'<div class="nclive-still">{image}</div>'
             f'<script type="application/json">{data}</script>'
             f'<script>{scripts}\nncLive.start("{ident}");</script></div>'
         )
 
 
-def _script(name: str) -> str:
+def script(name: str) -> str:
+    """Return the text of one file of ``figures/scripts``."""
     return (files("ncbook.figures") / "scripts" / name).read_text(encoding="utf-8")
 
 

@@ -34,7 +34,7 @@ def proof_chain(chain: Chain, lower_bound: float, *, top: float) -> Figure:
         chain: of ``landscape.inequality_chain``. lower_bound: of ``landscape.certificate`` at the same point.
         top: right end of the axis, the same for all points that are to be compared.
     """
-    fig, ax = figures.new(6.4, 4.0)
+    fig, ax = figures.new(5.8, 4.0)
     names, values = [*LINKS, "certified bound"], [*chain.steps, lower_bound]
     for row, value in enumerate(values):
         color = ORANGE if row == 0 else GREEN if row == 6 else BLUE if row < 6 else DARK
@@ -60,7 +60,7 @@ def links_closing(steps: Sequence[int], chains: Sequence[Chain], bounds: Sequenc
     Args:
         steps: at which the points were taken. chains: one a point. bounds: the certified bound at each point.
     """
-    fig, ax = figures.new(6.4, 4.2)
+    fig, ax = figures.new(5.8, 4.2)
     losses = np.array([[a - b for a, b in zip(c.steps, c.steps[1:])] for c in chains])
     shown = [i for i in range(losses.shape[1]) if losses[:, i].max() > 1e-9]
     styles = ("-", "--", "-.", ":")
@@ -76,7 +76,7 @@ def links_closing(steps: Sequence[int], chains: Sequence[Chain], bounds: Sequenc
 @figures.house_style
 def squeeze(steps: Sequence[int], values: Sequence[float], bounds: Sequence[float], minimum: float) -> Figure:
     """Draw the objective from above and the certified bound from below along a run, closing on the minimum."""
-    fig, ax = figures.new(6.4, 3.6)
+    fig, ax = figures.new(5.8, 3.6)
     ax.plot(steps, values, color=ORANGE, label="objective")
     ax.plot(steps, bounds, "--", color=BLUE, label="certified bound")
     ax.fill_between(steps, bounds, values, color=figures.GREY, alpha=0.2)
@@ -89,7 +89,7 @@ def squeeze(steps: Sequence[int], values: Sequence[float], bounds: Sequence[floa
 @figures.house_style
 def layer_bars(names: Sequence[str], values: Sequence[float], bounds: Sequence[float], minimum: float) -> Figure:
     """Draw the objective and the certified bound of several last layers, and the minimum they share."""
-    fig, ax = figures.new(6.4, 3.4)
+    fig, ax = figures.new(5.8, 3.4)
     rows = np.arange(len(names))
     for row, low, high in zip(rows, bounds, values):
         ax.plot([low, high], [-row, -row], color=figures.GREY, linewidth=5, alpha=0.5, zorder=1)
@@ -118,7 +118,7 @@ def saddle_surface(
         along: (A,) and across: (B,) coordinates; values: (B, A). path: (T, 2) coordinates of the path.
         xlabel, ylabel: what the two directions are. title: above the picture.
     """
-    fig, ax = figures.new(6.4, 4.2)
+    fig, ax = figures.new(5.8, 4.2)
     low, high = float(values.min()), float(values.max())
     centre = float(values[int(across.abs().argmin()), int(along.abs().argmin())])
     # Steep walls far up would use up all the colours: the levels are spent around the height of the saddle.
@@ -147,7 +147,7 @@ def spectrum(eigenvalues: Tensor, predicted: Sequence[float] = ()) -> Figure:
         eigenvalues: (P,) ascending. predicted: levels to draw across.
     """
     e = eigenvalues.numpy()
-    fig, ax = figures.new(6.4, 3.6)
+    fig, ax = figures.new(5.8, 3.6)
     rank = np.arange(1, len(e) + 1)
     for level in predicted:
         ax.axhline(level, color=GREEN, linestyle="--", linewidth=1.4)
@@ -170,7 +170,7 @@ def leaving(runs: Mapping[str, tuple[Tensor, Tensor]], *, ylabel: str = "distanc
     Args:
         runs: name to ``(measured (T,), predicted (T,))``; predictions are drawn dashed up to distance 1.
     """
-    fig, ax = figures.new(6.4, 3.8)
+    fig, ax = figures.new(5.8, 3.8)
     for i, (name, (measured, predicted)) in enumerate(runs.items()):
         color = figures.COLORS[i % len(figures.COLORS)]
         shown = measured.clamp(min=3e-17)  # zero has no place on this axis
@@ -190,7 +190,7 @@ def census_map(census: Any, minimum: float | None, *, max_index: int, max_value:
         census: of ``landscape.critical_points``. minimum: the certified minimum, or None where there is none.
         max_index, max_value: ends of the axes, the same for all pictures that are to be compared.
     """
-    fig, ax = figures.new(6.4, 4.0)
+    fig, ax = figures.new(5.8, 4.0)
     stable = census.index == 0
     certified = stable & (census.spectral_ratio < 1 + 1e-6)
     jitter = torch.linspace(-0.18, 0.18, len(census.index), dtype=torch.float64)
@@ -222,7 +222,7 @@ def escape_times(eigenvalues: Sequence[float], times: Mapping[str, tuple[Sequenc
     Args:
         eigenvalues: sizes of the negative eigenvalues. times: name to ``(measured, predicted)``.
     """
-    fig, ax = figures.new(6.4, 3.8)
+    fig, ax = figures.new(5.8, 3.8)
     for i, (name, (measured, predicted)) in enumerate(times.items()):
         ax.plot(eigenvalues, measured, "os^D"[i % 4], color=figures.COLORS[i], markersize=8, label=name)
         ax.plot(eigenvalues, predicted, "--", color=figures.COLORS[i], linewidth=1.4)
@@ -241,7 +241,7 @@ def final_values(values: Mapping[str, Sequence[float]], best: Mapping[str, float
     Args:
         values: name to final values. best: name to the global minimum.
     """
-    fig, ax = figures.new(6.4, 1.0 + 0.8 * len(values))
+    fig, ax = figures.new(5.8, 1.0 + 0.8 * len(values))
     for row, (name, ends) in enumerate(values.items()):
         excess = np.maximum(np.asarray(ends) - best[name], 1e-14)
         spread = np.linspace(-0.22, 0.22, len(excess))

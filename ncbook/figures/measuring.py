@@ -23,7 +23,7 @@ def spectrum(eigenvalues: Tensor, cutoff: float, rank: int, value: float, truth:
     sizes = np.maximum(eigenvalues.abs().numpy(), 1e-16)
     index = np.arange(1, len(sizes) + 1)
     real, kept = index <= rank, sizes > cutoff
-    fig, ax = new(6.4, 3.9)
+    fig, ax = new(5.8, 3.9)
     for mask, color, marker, name in (
         (real & kept, COLORS[0], "o", "real, inverted"),
         (real & ~kept, COLORS[4], "s", "real, thrown away"),
@@ -44,7 +44,7 @@ def spectrum(eigenvalues: Tensor, cutoff: float, rank: int, value: float, truth:
 @house_style
 def floors(noise: Sequence[float], truth: Sequence[float], measured: Mapping[str, Sequence[float]]) -> Figure:
     """Draw the trace quotient as several recipes measure it over the noise in the classes."""
-    fig, ax = new(6.4, 3.9)
+    fig, ax = new(5.8, 3.9)
     lowest = 1e-19
     ax.plot(noise, truth, color=GREY, linewidth=6, alpha=0.4, label="exact")
     for (name, values), color, marker in zip(measured.items(), COLORS, "o^sD"):
@@ -60,7 +60,7 @@ def floors(noise: Sequence[float], truth: Sequence[float], measured: Mapping[str
 @house_style
 def baselines(dims: Sequence[int], seen: Mapping[str, Sequence[float]], told: Mapping[str, Sequence[float]]) -> Figure:
     """Draw what metrics read on pure noise over the feature dimension: points measured, lines predicted."""
-    fig, ax = new(6.4, 3.9)
+    fig, ax = new(5.8, 3.9)
     for (name, values), color, marker in zip(seen.items(), COLORS, "o^sD"):
         ax.plot(dims, told[name], color=color, linewidth=1.6)
         ax.plot(dims, values, marker, color=color, markersize=6, label=name)
@@ -75,7 +75,7 @@ def two_classes(nc1: float, num_classes: int) -> Figure:
     """Draw two classes of an isotropic, ETF-placed problem along the line that joins their means, for a given NC1."""
     z = math.sqrt((num_classes - 1) / (2 * nc1))  # standard deviations from a mean to the boundary
     x = np.linspace(-2.2, 2.2, 1600)
-    fig, ax = new(6.4, 3.4)
+    fig, ax = new(5.8, 3.4)
     for centre, color, name in ((-1, COLORS[0], "class $j$"), (1, COLORS[1], "class $k$")):
         density = np.exp(-0.5 * (z * (x - centre)) ** 2)
         ax.fill_between(x, density, color=color, alpha=0.35)
@@ -91,7 +91,7 @@ def two_classes(nc1: float, num_classes: int) -> Figure:
 @house_style
 def bars(values: Mapping[str, float], xlabel: str) -> Figure:
     """Draw a few positive numbers of very different size as bars on a logarithmic axis, each with its value."""
-    fig, ax = new(6.4, 0.6 + 0.55 * len(values))
+    fig, ax = new(5.8, 0.6 + 0.55 * len(values))
     names = list(values)[::-1]
     ax.barh(names, [values[name] for name in names], color=COLORS[0])
     for row, name in enumerate(names):

@@ -23,7 +23,7 @@ def savings(changes: Mapping[str, Mapping[str, float]], *, title: str = "") -> F
         changes: row to {way of counting: change as a share}, such as ``{"batch 2": {"counted": -0.19}}``.
         title: above the drawing.
     """
-    fig, ax = figures.new(6.4, 1.4 + 0.6 * len(changes))
+    fig, ax = figures.new(5.8, 1.4 + 0.6 * len(changes))
     ways = list(dict.fromkeys(way for values in changes.values() for way in values))
     for i, values in enumerate(changes.values()):
         for j, (way, change) in enumerate(values.items()):
@@ -48,7 +48,7 @@ def parameter_bars(before: Mapping[str, int], after: Mapping[str, int], *, title
     Args:
         before, after: part to number of trainable parameters, in the same order. title: above the drawing.
     """
-    fig, ax = figures.new(6.4, 3.6)
+    fig, ax = figures.new(5.8, 3.6)
     for i, name in enumerate(before):
         for j, (counts, color) in enumerate(((before, GREY), (after, COLORS[0]))):
             ax.barh(i + 0.4 * j - 0.2, counts[name] / 1e6, height=0.36, color=color)
@@ -68,7 +68,7 @@ def ledger_bars(ledgers: Mapping[str, Any], *, title: str = "") -> Figure:
     Args:
         ledgers: name to anything with the attributes of a ``MemoryLedger``. title: above the drawing.
     """
-    fig, ax = figures.new(6.4, 1.9 + 0.55 * len(ledgers))
+    fig, ax = figures.new(5.8, 1.9 + 0.55 * len(ledgers))
     for i, found in enumerate(ledgers.values()):
         left = 0.0
         for part, color in zip(PARTS, COLORS):
@@ -95,7 +95,7 @@ def step_timeline(found: Any, limit: float, *, title: str = "", compared: Any = 
         found: anything with ``timeline`` and ``peak``. limit: of the vertical axis, in megabytes.
         title: above the drawing. compared: another one, drawn in grey behind, over its own length.
     """
-    fig, ax = figures.new(6.4, 3.6)
+    fig, ax = figures.new(5.8, 3.6)
     if compared is not None:
         alive = [size / 1e6 for _, size in compared.timeline]
         ax.plot([i / len(alive) for i in range(len(alive))], alive, color=GREY, linewidth=1.5, linestyle=":")
@@ -127,13 +127,13 @@ def arm_curves(curves: Mapping[str, Mapping[str, Sequence[Sequence[float]]]], ep
             columns = list(zip(*values[name]))
             mean = [sum(column) / len(column) for column in columns]
             style = {"color": COLORS[i % len(COLORS)]}
-            ax.plot(epochs, mean, styles[i % len(styles)], label=arm if name == "error" else None, **style)
+            ax.plot(epochs, mean, styles[i % len(styles)], label=arm, **style)
             ax.fill_between(epochs, [min(c) for c in columns], [max(c) for c in columns], alpha=0.15, lw=0, **style)
     axes[0].set(xlabel="epoch", title="test error")
     axes[1].set(xlabel="epoch", title="NC1, training images")
     for ax in axes:
         ax.set_yscale("log")
-    fig.legend(loc="outside lower center", ncols=4)
+    axes[0].legend(loc="upper right")
     return fig
 
 
@@ -145,7 +145,7 @@ def frontier(points: Mapping[str, tuple[float, Sequence[float]]], *, highlight: 
         points: name to (change of the peak as a share, accuracies over seeds); the first is the baseline.
         highlight: name of the point to draw large and to label in full.
     """
-    fig, ax = figures.new(6.4, 3.8)
+    fig, ax = figures.new(5.8, 3.8)
     baseline = next(iter(points.values()))[1]
     ax.axhspan(100 * min(baseline), 100 * max(baseline), color=GREY, alpha=0.15, lw=0)
     for i, (name, (change, accuracies)) in enumerate(points.items()):

@@ -163,7 +163,7 @@ def collapse(series: Mapping[str, tuple[Sequence[int], Sequence[float]]], termin
             left out, for the axis is logarithmic.
         terminal: the epoch at which the training error has reached zero for good.
     """
-    fig, (top, bottom) = figures.new(6.4, 5.6, rows=2, sharex=True, height_ratios=[1, 2])
+    fig, (top, bottom) = figures.new(5.8, 5.6, rows=2, sharex=True, height_ratios=[1, 2])
     for i, name in enumerate(("train", "test")):
         epochs, values = series[f"{name}_accuracy"]
         error = [100 * (1 - v) for v in values[1:]]
@@ -225,7 +225,7 @@ def hero(paths: Tensor, labels: Tensor, names: Sequence[str]) -> Figure:
     means = torch.stack([paths[-1, labels == k].mean(dim=0) for k in range(len(names))])
     tracks = np.asarray(paths - means.mean(dim=0))
     corners = np.asarray(means - means.mean(dim=0))
-    fig, ax = figures.new(6.6, 4.6)
+    fig, ax = figures.new(5.8, 4.6)
     ax.plot(*np.vstack([corners, corners[:1]]).T, color="#B0B0B0", linewidth=1.2, zorder=1)
     for k, color in enumerate(CLASS_COLORS[: len(names)]):
         lines = tracks[:, np.asarray(labels == k)].transpose(1, 0, 2)

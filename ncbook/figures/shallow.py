@@ -88,7 +88,7 @@ def collapse_curves(log_times: Tensor, found: Sequence[Collapse], raw_limit: flo
         log_times: (T,). found: T measures. raw_limit: NC1 of the exact limit. fitted: the log time at which the
             loss has halved, marked.
     """
-    fig, ax = figures.new(6.6, 4.2)
+    fig, ax = figures.new(5.8, 4.2)
     x = log_times.numpy()
     for i, (name, label) in enumerate(MEASURES.items()):
         y = np.maximum([getattr(c, name) for c in found], FLOOR)
@@ -106,7 +106,7 @@ def collapse_curves(log_times: Tensor, found: Sequence[Collapse], raw_limit: flo
 @figures.house_style
 def lazy(curves: Mapping[float, Sequence[float]], log_times: Tensor, scale: float) -> Figure:
     """Draw directional NC1 over log time for every start scale, one of them picked out, on log-log axes."""
-    fig, ax = figures.new(6.4, 3.8)
+    fig, ax = figures.new(5.8, 3.8)
     x = log_times.numpy()
     for eps, y in curves.items():
         chosen = eps == scale
@@ -127,7 +127,7 @@ def plateau(rows: Sequence[tuple[str, float, float]], bound: Sequence[float]) ->
         rows: ``(what was varied, log(1/(sqrt(h) eps)), rate * plateau)``. bound: the proved lower bound at each row, in
             the same units.
     """
-    fig, ax = figures.new(6.2, 3.8)
+    fig, ax = figures.new(5.8, 3.8)
     across = np.array([float(a) for _, a, _ in rows])
     up = np.array([float(b) for _, _, b in rows])
     kinds = np.array([kind for kind, _, _ in rows])

@@ -168,7 +168,7 @@ def temperature(num_classes: int) -> Figure:
 @house_style
 def census(problem: SphericalUFM, found: Census) -> Figure:
     """Draw critical points by loss and smallest curvature: minima lie on the zero line, saddles below it."""
-    fig, ax = new(6.2, 3.8)
+    fig, ax = new(5.8, 3.8)
     gaps, lowest = found.value.numpy() - problem.lower_bound(), found.smallest.numpy()
     at_bound, curved = gaps < 1e-6, lowest < -1e-6
     kinds = [
@@ -194,7 +194,7 @@ def stranded_feature(num_classes: int, tau: float) -> Figure:
 
     Two ways round: within the plane of the rows towards another class's row, and out of it, through a spare dimension.
     """
-    fig, ax = new(6.2, 3.8)
+    fig, ax = new(5.8, 3.8)
     K = num_classes
     W = simplex_etf(K, K)
     angles = np.linspace(0, 2 * np.pi, 241)
@@ -221,7 +221,7 @@ def stranded_feature(num_classes: int, tau: float) -> Figure:
 @house_style
 def sticking(taus: Sequence[float], shares: Mapping[str, Sequence[float]]) -> Figure:
     """Draw the share of seeds that stopped above the bound, over temperature."""
-    fig, ax = new(6.2, 3.6)
+    fig, ax = new(5.8, 3.6)
     for (name, share), color, marker in zip(shares.items(), COLORS, "osv^"):
         ax.plot(taus, 100 * np.asarray(share), color=color, marker=marker, ms=8, label=name)
     ax.set(xlabel=r"temperature $\tau$", ylabel="runs that stick (percent)", ylim=(-4, 104))
@@ -267,7 +267,7 @@ def speed_curves(
     curves: Mapping[str, Sequence[Sequence[float]]], *, ylabel: str, target: float | None = None
 ) -> Figure:
     """Draw one thin line a seed and the median of each arm, over epochs, on a logarithmic axis."""
-    fig, ax = new(6.2, 3.6)
+    fig, ax = new(5.8, 3.6)
     for (arm, runs), color, style in zip(curves.items(), (ORANGE, BLUE, GREEN), ("--", "-", "-.")):
         values = np.asarray(runs, dtype=float)
         epochs = np.arange(1, values.shape[1] + 1)

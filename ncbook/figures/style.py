@@ -15,7 +15,10 @@ import matplotlib
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.text import Text
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -23,6 +26,8 @@ R = TypeVar("R")
 # Okabe and Ito (2008): told apart by readers with any common colour vision; black last, yellow left out (too pale).
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 GREY = "#7F7F7F"
+READABLE = 4.5  # the least contrast of words with what is behind them
+PALE = 18  # the contrast with black from which on a colour is one for words on dark tiles
 DIVERGING = "RdBu_r"  # for cosines and other signed quantities, always symmetric about 0
 SEQUENTIAL = "viridis"
 
@@ -56,17 +61,45 @@ def house_style(draw: Callable[P, R]) -> Callable[P, R]:
     @wraps(draw)
     def styled(*args: P.args, **kwargs: P.kwargs) -> R:
         with matplotlib.rc_context(STYLE):
-            return draw(*args, **kwargs)
+            drawn = draw(*args, **kwargs)
+        if isinstance(drawn, Figure):
+            for words in drawn.findobj(Text):
+                words.set_color(legible(words.get_color()))
+        return drawn
 
     return styled
 
 
+def contrast(one: Any, other: Any) -> float:
+    """Return the contrast of two colours, from 1 to 21, as accessibility guidelines define it (WCAG 2, 1.4.3)."""
+
+    def luminance(color: Any) -> float:
+        parts = np.array(to_rgb(color))
+        return float(
+            np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4) @ (0.2126, 0.7152, 0.0722)
+        )
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def legible(color: Any) -> tuple[float, float, float]:
+    """Return a colour of words on paper: as given, or darker by as little as makes it `READABLE`.
+
+    A colour can be bright enough for a line and too bright for letters. Pale words stay: they stand on something dark.
+    """
+    given = np.array(to_rgb(color))
+    shades = given[None] if contrast(given, "black") > PALE else np.linspace(1, 0, 51)[:, None] * given
+    red, green, blue = next((shade for shade in shades if contrast(shade, "white") >= READABLE), given).tolist()
+    return red, green, blue
+
+
 @house_style
-def new(width: float = 6.4, height: float = 3.8, rows: int = 1, cols: int = 1, **options: Any) -> tuple[Figure, Any]:
+def new(width: float = 5.8, height: float = 3.8, rows: int = 1, cols: int = 1, **options: Any) -> tuple[Figure, Any]:
     """Return a figure and its axes in the house style.
 
     Args:
-        width, height: in inches; 7 wide at most, so that text stays legible on a phone.
+        width, height: in inches; 7 wide at most, and one panel 5.8, so that text stays legible on a phone.
         rows, cols: the grid of axes; an array of axes comes back where there is more than one.
         options: passed to ``Figure.subplots`` (``subplot_kw``, ``sharex``, ``width_ratios`` …).
 
@@ -75,7 +108,9 @@ def new(width: float = 6.4, height: float = 3.8, rows: int = 1, cols: int = 1, *
     """
     if width > 7:
         raise ValueError(f"width must be at most 7 inches, got {width}")
-    fig = plt.figure(figsize=(width, height), layout="constrained")
+    # Paper between panels, so that a phone can show them one below the other: see `panels`.
+    layout = ConstrainedLayoutEngine(w_pad=0.07) if cols > 1 else ConstrainedLayoutEngine()
+    fig = plt.figure(figsize=(width, height), layout=layout)
     # Closed at once: pyplot then keeps no reference, and a notebook shows the figure once, where the cell ends.
     plt.close(fig)
     return fig, fig.subplots(rows, cols, **options)
@@ -92,7 +127,7 @@ def curves(
     logy: bool = False,
     mark: float | None = None,
     mark_label: str = "",
-    width: float = 6.4,
+    width: float = 5.8,
     height: float = 3.8,
 ) -> Figure:
     """Draw one line for each entry of ``ys`` over ``x``, each named at its right end.
@@ -134,16 +169,18 @@ def draw_heat_map(
     """
     m = np.asarray(matrix, dtype=float)
     top = float(np.abs(m).max()) or 1.0 if limit is None else limit
-    ax.imshow(m, cmap=DIVERGING, vmin=-top, vmax=top)
+    written = values or (values is None and max(m.shape) <= 6)
+    # Half of the scale's strength under numbers: they are read on every tile then, on a dark page too.
+    strongest = 2.4 * top if written else top
+    ax.imshow(m, cmap=DIVERGING, vmin=-strongest, vmax=strongest)
     ax.grid(False)
     ax.spines[:].set_visible(False)
     names = [str(i) for i in range(max(m.shape))] if ticks is None else list(ticks)
     ax.set_xticks(range(m.shape[1]), names[: m.shape[1]])
     ax.set_yticks(range(m.shape[0]), names[: m.shape[0]])
-    if values or (values is None and max(m.shape) <= 6):
+    if written:
         for (i, j), v in np.ndenumerate(m):
-            shade = "white" if abs(v) > 0.6 * top else "black"
-            ax.text(j, i, f"{v:.2f}", ha="center", va="center", fontsize=10, color=shade)
+            ax.text(j, i, f"{v:.2f}", ha="center", va="center", fontsize=10)
 
 
 def arrow(ax: Axes, start: Any, end: Any, color: str, *, zorder: float = 3, **options: Any) -> None:

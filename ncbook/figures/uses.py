@@ -16,7 +16,7 @@ def angles(known: Tensor, others: Tensor, title: str) -> Figure:
     Args:
         known: (N,) in [0, 1]. others: (M,). title: what the picture shows.
     """
-    fig, ax = new(6.4, 3.4)
+    fig, ax = new(5.8, 3.4)
     bins = np.linspace(0, 1, 41)
     for values, color, hatch, name in ((known, COLORS[0], "", "known classes"), (others, COLORS[1], "//", "new ones")):
         weights = np.full(len(values), 100 / len(values))

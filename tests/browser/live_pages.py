@@ -29,6 +29,34 @@ START = {
         "decay": 0.005,
         "bias_decay": 0.02,
     },
+    "formulas swing": {"which": "swing", "num_classes": 3, "temperature": 6.0, "angle": 150},
+    "formulas cutoff": {
+        "which": "cutoff",
+        "sizes": [1.0, 0.5, 1e-4, 1e-9, 1e-10],
+        "terms": [1.0, 2.0, 4.0, -100.0, 3000.0],
+        "rank": 3,
+        "truth": 7.0,
+        "cutoff": 1e-15,
+    },
+    "frames shadow": {"which": "shadow", "num_classes": 5},
+    "frames pull": {"which": "pull", "num_classes": 3, "angle": 20},
+    "frames onto": {
+        "which": "onto",
+        "rows": [[0.0, 1.0], [-(0.75**0.5), -0.5], [0.75**0.5, -0.5]],
+        "target": [[0.75**0.5, -0.5], [-(0.75**0.5), -0.5], [0.0, 1.0]],
+        "angle": 0,
+    },
+    "frames sets": {
+        "which": "sets",
+        "sets": [
+            [[0.0, 1.0], [1.0, 0.0], [-1.0, 0.0]],
+            [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]],
+            [[0.0, 1.0], [1.0, 0.0], [-1.0, 0.0], [0.0, -1.0]],
+            [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.6, 0.0, -0.8]],
+        ],
+        "feature_dim": 3,
+        "num_vectors": 3,
+    },
     "freefeatures": {"num_classes": 3, "weight_decay": 0.02, "feature_decay": 0.01},
     "neurons": {"log_scale": 4},
     "race": {"num_classes": 10, "layers": 3, "decay": 0.001},
@@ -37,8 +65,8 @@ START = {
     "sphere": {"num_classes": 3, "feature_dim": 2, "temperature": 5},
     "train": {"autoplay": False},
 }
-ONE_PANEL = ("formulas price", "formulas margin", "formulas overlap")
-STILL = ("formulas", "race")  # nothing runs there by itself
+ONE_PANEL = ("formulas price", "formulas margin", "formulas overlap", "formulas swing", "formulas cutoff")
+STILL = ("formulas", "frames", "race")  # nothing runs there by itself
 by_name = pytest.mark.parametrize("name", START)
 of_vectors = pytest.mark.parametrize("name", ["freefeatures", "simplex", "sphere"])
 LAB = "Object.values(ncLive.labs)[0]"

@@ -62,7 +62,7 @@ def test_every_slider_changes_its_picture_and_description_by_keyboard(desktop):
     boxes = page.locator(".ncx")
     for b in range(boxes.count()):
         box = boxes.nth(b)
-        image = box.locator("img")
+        image = box.get_by_role("img")
         for s in range(box.locator("input[type=range]").count()):
             slider = box.locator("input[type=range]").nth(s)
             slider.focus()
@@ -78,6 +78,17 @@ def test_every_slider_changes_its_picture_and_description_by_keyboard(desktop):
             expect(image, f"figure {b}, slider {s} shows one picture only").not_to_have_attribute("src", before[0])
             page.wait_for_function("e => e.complete && e.naturalWidth > 100", arg=image.element_handle())
     assert page.complaints == []
+
+
+PICTURES = "[...document.querySelectorAll('.nc-panels img')].filter(e => e.offsetParent)"
+
+
+def test_letters_in_pictures_can_be_read_on_a_phone(phone):
+    drawn = phone.evaluate(f"{PICTURES}.map(e => e.getBoundingClientRect().height / e.naturalHeight)")
+    assert [20 * scale for scale in drawn if 20 * scale < 8.7] == []  # of 10 points, 20 pixels in the picture
+    tops_of = "e => [...e.children].map(c => c.getBoundingClientRect().top)"
+    windows = phone.evaluate(f"[...document.querySelectorAll('.nc-several')].map({tops_of})")
+    assert all(tops == sorted(set(tops)) for tops in windows)
 
 
 def luminance(colour):
@@ -98,3 +109,12 @@ def test_phone_page_has_the_system_s_colours_and_does_not_scroll_sideways(phone,
         assert phone.evaluate(f"{TOO_WIDE % kind}.length") == 0, kind
     assert phone.evaluate(BEYOND_ITS_LINE) == []
     assert phone.complaints == []
+
+
+def test_a_dark_page_shows_dark_pictures_without_a_filter(phone):
+    phone.emulate_media(color_scheme="dark")
+    frames = "[...document.querySelectorAll('.ncx img')]"
+    phone.wait_for_function(f"{frames}.every(e => e.src.startsWith('data:image/png'))")
+    look = "[getComputedStyle(e).filter, getComputedStyle(e).padding, /-dark-|^data:image\\/png/.test(e.src)]"
+    shown = phone.evaluate(f"{PICTURES}.map(e => {look})")
+    assert shown == [["none", "0px", True]] * len(shown)

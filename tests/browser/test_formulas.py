@@ -9,14 +9,21 @@ from ncbook import etf, sphere, ufm
 from tests.browser.live_pages import LAB, settle, state
 
 HANDLES = {  # view: the handle, the state that it moves, a drag in pixels, and whether it raises that number
-    "price": ("best margin", "Kq", (40, 0), False),
-    "temperature": ("best probability", "tau", (30, 0), True),
-    "overlap": ("one standard deviation", "nc1", (-20, 0), False),
-    "retraction": ("end of the step", "step", (28, 40), False),
-    "phase": ("both decays", "decayH", (20, -30), True),
-    "bias": ("bias decay", "bias", (40, 0), True),
-    "orthant": ("origin", "share", (0, -25), True),
+    "formulas price": ("best margin", "Kq", (40, 0), False),
+    "formulas temperature": ("best probability", "tau", (30, 0), True),
+    "formulas overlap": ("one standard deviation", "nc1", (-20, 0), False),
+    "formulas retraction": ("end of the step", "step", (28, 40), False),
+    "formulas phase": ("both decays", "decayH", (20, -30), True),
+    "formulas bias": ("bias decay", "bias", (40, 0), True),
+    "formulas orthant": ("origin", "share", (0, -25), True),
+    "formulas swing": ("feature in the plane", "angle", (30, 0), True),
+    "formulas cutoff": ("cut-off", "cutoff", (0, -40), True),
+    "frames shadow": ("turn the vectors", "turn", (40, 0), True),
+    "frames pull": ("vector 1", "angle", (29, 15), True),
+    "frames onto": ("the star", "angle", (-26, 3), True),
+    "frames sets": ("turn the view", "yaw", (40, 0), True),
 }
+GROUND = ("frames shadow", "frames sets")  # what is dragged is the whole picture: it stays where it is
 by_handle = pytest.mark.parametrize("view", HANDLES)
 
 
@@ -34,7 +41,7 @@ def slide(page, name, position):
 @by_handle
 def test_a_dot_follows_hand_and_keys_and_its_place_travels(show, view):
     label, key, (right, down), grows = HANDLES[view]
-    page = show(f"formulas {view}")
+    page = show(view)
     settle(page)
     before = state(page)[key]
     box = page.locator(f".nclive-handle[aria-label^='{label}']").bounding_box()
@@ -48,10 +55,10 @@ def test_a_dot_follows_hand_and_keys_and_its_place_travels(show, view):
     assert moved > before if grows else moved < before
     now = page.locator(f".nclive-handle[aria-label^='{label}']").bounding_box()
     for way, by in (("x", right), ("y", down)):  # the dot stays under the hand, up to one step of its slider
-        assert by == 0 or now[way] - box[way] == pytest.approx(by, abs=5)
-    page.keyboard.press("ArrowUp")
+        assert by == 0 or view in GROUND or now[way] - box[way] == pytest.approx(by, abs=5)
+    page.keyboard.press("ArrowRight" if view in GROUND else "ArrowUp")
     assert state(page)[key] > moved
-    again = show(f"formulas {view}", fragment=page.evaluate("location.hash"))
+    again = show(view, fragment=page.evaluate("location.hash"))
     assert state(again) == state(page)
     page.get_by_role("button", name="Start again").click()
     assert state(page)[key] == before
@@ -60,7 +67,7 @@ def test_a_dot_follows_hand_and_keys_and_its_place_travels(show, view):
 @by_handle
 def test_a_dot_follows_a_finger(show, view):
     label, key, (right, down), grows = HANDLES[view]
-    page = show(f"formulas {view}", 390, has_touch=True)
+    page = show(view, 390, has_touch=True)
     settle(page)
     before = state(page)[key]
     box = page.locator(f".nclive-handle[aria-label^='{label}']").bounding_box()
@@ -75,17 +82,17 @@ def test_a_dot_follows_a_finger(show, view):
 
 @by_handle
 def test_a_link_with_nonsense_starts_at_the_beginning(show, view):
-    start = state(show(f"formulas {view}"))
+    start = state(show(view))
     for nonsense in ("%7B%22K%22:1e9%7D", "%7B%22K%22:3%7D", "%5B%5D", "3", "%7B"):
-        ident = show(f"formulas {view}").locator(".nclive").get_attribute("id")
-        page = show(f"formulas {view}", fragment=f"#{ident}={nonsense}")
+        ident = show(view).locator(".nclive").get_attribute("id")
+        page = show(view, fragment=f"#{ident}={nonsense}")
         assert state(page) == start and page.complaints == []
 
 
 @by_handle
 def test_a_frame_costs_less_than_four_milliseconds(show, view):
-    page = show(f"formulas {view}")
-    page.get_by_role("slider").first.focus()
+    page = show(view)
+    page.locator(".nclive-handle").first.focus()
     for key in ["ArrowRight"] * 8 + ["ArrowLeft"] * 8:
         page.keyboard.press(key)
         settle(page)
@@ -207,3 +214,21 @@ def test_the_rows_open_beyond_the_threshold_of_the_bias_decay(show):
     assert opened == f"{float(etf.cosine_matrix(W)[0, 1]):.3f}".replace("-", "−") and opened != "−0.333"
     slide(page, "decay of rows and features", -1)
     assert float(cells(page)[0][1]) > 1 and cells(page)[1][0] == "−0.333"
+
+
+def test_the_far_side_turns_from_a_ridge_into_a_valley_at_one_less_than_the_classes(show):
+    page = show("formulas swing", changes={"angle": 180})
+    for classes, position, is_valley in ((0, 0.29, False), (0, 0.32, True), (2, 0.59, False), (2, 0.62, True)):
+        slide(page, "classes K", classes)
+        slide(page, "temperature τ", position)
+        here, far, (within, out) = cells(page)
+        assert here == far and ("−" not in within) == is_valley and "−" in out
+
+
+def test_nc1_is_right_where_the_cut_off_parts_real_from_round_off(show):
+    page = show("formulas cutoff")
+    assert cells(page) == [["2.9 · 10³", "7"], ["3", "3"], ["2", "0"]]
+    slide(page, "relative cut-off", -6)
+    assert cells(page) == [["7", "7"], ["3", "3"], ["0", "0"]]
+    slide(page, "relative cut-off", -3)
+    assert cells(page) == [["3", "7"], ["2", "3"], ["0", "0"]]

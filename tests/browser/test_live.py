@@ -126,7 +126,7 @@ def test_off_screen_nothing_runs(show, name):
 @pytest.mark.parametrize(
     "change, words",
     [
-        ({"name": "none"}, "name must be one of formulas, freefeatures, neurons"),
+        ({"name": "none"}, "name must be one of formulas, frames, freefeatures, neurons"),
         ({"alt": " "}, "alt must say"),
         ({"still": 3}, "still must be a function"),
         ({"num_classes": float("nan")}, "num_classes must be a finite number"),

@@ -208,3 +208,36 @@ def test_bias_kernels_agree_with_the_package(show):
         rows = etf.cosine_matrix(problem.optimum().W)
         assert cosine == pytest.approx(float(rows[0, 1]), abs=1e-9)
         assert (cosine > -1 / (K - 1) + 1e-9) == (bias > threshold)
+
+
+def test_swing_kernels_agree_with_the_package(show):
+    page = show("formulas swing")
+    for K, tau, angle in [(3, 6.0, math.pi), (3, 0.5, 0.0), (6, 4.5, 2.0), (10, 15.0, 5.0)]:
+        W = etf.simplex_etf(K, K)
+        spare = torch.linalg.svd(W).Vh[-1]
+        across = W[1] - (W[1] @ W[0]) * W[0]
+        for out, side in ((False, across / across.norm()), (True, spare)):
+
+            def loss(a):
+                logits = tau * W @ (a.cos() * W[0] + a.sin() * side)  # noqa: B023
+                return logits.logsumexp(0) - logits[0]
+
+            at = torch.tensor(angle, dtype=torch.float64)
+            found = page.evaluate("given => ncLive.kernels.formulas.swing(...given)", [K, tau, angle, out])
+            assert found["loss"] == pytest.approx(float(loss(at)), abs=1e-9)
+            assert found["bend"] == pytest.approx(float(torch.func.grad(torch.func.grad(loss))(at)), abs=1e-9)
+
+
+def test_cutoff_kernels_agree_with_a_pseudo_inverse(show):
+    page = show("formulas cutoff")
+    A = torch.randn(8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    sigma_b, sigma_w = A @ torch.diag(10.0 ** -torch.arange(8.0)).double() @ A.T, A.T @ A
+    values, vectors = torch.linalg.eigh(sigma_b)
+    values, vectors = values.flip(0), vectors.flip(1)
+    terms = ((vectors.T @ sigma_w) * vectors.T).sum(1) / values
+    for cutoff in (1e-2, 1e-4, 1e-6):
+        found = page.evaluate(
+            "given => ncLive.kernels.formulas.trace(...given)", [values.tolist(), terms.tolist(), cutoff]
+        )
+        expected = float(torch.trace(sigma_w @ torch.linalg.pinv(sigma_b, rtol=cutoff, hermitian=True)))
+        assert found == pytest.approx(expected, rel=1e-9)

@@ -86,6 +86,17 @@ def test_an_edit_in_a_room_makes_stale_the_chapters_that_reach_it_and_no_other(p
     assert stale == {path.stem for path, files in reaching.items() if file in files}, file.name
 
 
+def test_an_edit_of_a_script_makes_stale_the_chapters_that_lay_scripts_into_their_page(package):
+    before = {path: build.key(path) for path in CHAPTERS}
+    reaching = {path.stem for path in CHAPTERS if any(file.name == "in_page.py" for file in build.inputs(path))}
+    for name in ("core.js", "panels.css"):
+        file = package / "figures" / "scripts" / name
+        text = file.read_text(encoding="utf-8")
+        file.write_text(text + "/* an edit */", encoding="utf-8")
+        assert {path.stem for path in CHAPTERS if build.key(path) != before[path]} == reaching != set()
+        file.write_text(text, encoding="utf-8")
+
+
 FACE = '''"""A room."""
 from typing import TYPE_CHECKING
 from ncbook._lazy import lazily

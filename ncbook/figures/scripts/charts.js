@@ -77,14 +77,17 @@
     };
   }
 
-  /* A number of the state, its slider and its limits: along a line, along powers of ten, or from a list. */
+  /* A number of the state, its slider or buttons, and its limits: along a line, along powers of ten, or from a list. */
   function knob(lab, state, name, spec) {
     const { values, log } = spec, step = values ? 1 : spec.step || 0.01;
     const there = (u) => (values ? values[u] : log ? 10 ** u : u);
     const place = (v) => (values ? values.reduce((near, k, i) => (Math.abs(k - v) < Math.abs(values[near] - v) ? i : near), 0) : log ? Math.log10(v) : v);
     const [low, high] = values ? [0, values.length - 1] : [place(spec.low), place(spec.high)];
     const format = (u) => (spec.format || small)(there(u));
-    const put = spec.free ? () => {} : lab.slider(name, spec.label, low, high, step, place(state[name]), (u) => { state[name] = there(u); lab.keep(); }, format);
+    const change = (u) => { state[name] = there(u); lab.keep(); };
+    const put = spec.free ? () => {}
+      : spec.names ? lab.choice(name, spec.label, spec.names.map((text, u) => [u, text]), place(state[name]), change)
+      : lab.slider(name, spec.label, low, high, step, place(state[name]), change, format);
     const set = (v) => {
       const u = Math.max(low, Math.min(high, Math.round(place(v) / step) * step));
       state[name] = there(u);
@@ -98,5 +101,27 @@
     };
   }
 
-  live.charts = { chart, handle, knob, round, small, words };
+  /* Experiments of one script that differ by the parameter "which". Each view draws its panels and returns its start, its
+     knobs, what to draw and what to say. */
+  const views = (made) => function (lab) {
+    const state = {}, turn = {}, view = made[lab.parameters.which](lab, lab.parameters, state, turn);
+    Object.assign(state, view.start);
+    for (const [name, spec] of Object.entries(view.knobs)) turn[name] = knob(lab, state, name, spec);
+    lab.buttons(...(view.buttons || []));
+    const tell = lab.readout(view.readout[0].map((name) => [name]), view.readout[1]);
+    return {
+      draw: () => {
+        const now = view.draw();
+        tell(now.rows);
+        lab.say(now.say);
+      },
+      save: () => ({ ...state }),
+      load: (saved) => {
+        const sound = saved && Object.entries(turn).every(([name, knob]) => knob.sound(saved[name]));
+        for (const name of Object.keys(turn)) turn[name].put((state[name] = (sound ? saved : view.start)[name]));
+      },
+    };
+  };
+
+  live.charts = { chart, handle, round, small, views, words };
 })();

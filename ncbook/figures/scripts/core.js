@@ -39,6 +39,12 @@
     return (value < 0 && Number(text) !== 0 ? "−" : "") + text;
   }
 
+  /* A place in space as the reader sees it: turned about the vertical, then tipped forward. Returns x, y, depth. */
+  function seen([x, y, z], yaw, pitch) {
+    const c = Math.cos(yaw), s = Math.sin(yaw), a = Math.cos(pitch), b = Math.sin(pitch), back = -s * x + c * z;
+    return [c * x + s * z, a * y - b * back, b * y + a * back];
+  }
+
   /* Mulberry32: reproducible draws from a whole number. */
   function random(seed) {
     let a = seed >>> 0;
@@ -215,7 +221,7 @@
   };
 
   window.ncLive = {
-    html, svg, set, show, random,
+    html, svg, set, show, random, seen,
     still: () => still.matches,
     kernels: {},
     labs: {},

@@ -1,7 +1,7 @@
 /* Closed forms as curves under sliders: one script, a view for each figure, chosen by the parameter "which". */
 (function () {
   "use strict";
-  const live = window.ncLive, piece = live.svg, show = live.show, { chart, handle, knob, round, small, words } = live.charts;
+  const live = window.ncLive, piece = live.svg, show = live.show, { chart, handle, round, small, words } = live.charts;
 
   const kernel = {
     /* The price of a margin: the loss where every wrong logit lies s below the right one, and the q that makes s the best. */
@@ -42,10 +42,21 @@
       return (first - t) / ((K - 1) * t + first);
     },
     opens: (Kq) => Kq / (1 - Kq),
+    /* A feature that swings away from its class's row, the rows held at a simplex ETF: towards another row, or out of their
+       span. Its loss, and the second derivative of that by the angle. */
+    swing: (K, tau, angle, spare) => {
+      const c = -1 / (K - 1), side = spare ? 0 : Math.sqrt(1 - c * c), rest = spare ? 0 : (c - c * c) / side;
+      const cosine = (along, across) => [along * Math.cos(angle) + across * Math.sin(angle), across * Math.cos(angle) - along * Math.sin(angle)];
+      const logits = [[1, ...cosine(1, 0)], [1, ...cosine(c, side)], [K - 2, ...cosine(c, rest)]];
+      const weights = logits.map(([times, a]) => times * Math.exp(tau * (a - logits[0][1]))), total = weights.reduce((a, b) => a + b);
+      const mean = (f) => logits.reduce((sum, row, i) => sum + (weights[i] / total) * f(row), 0), slope = mean((row) => row[2]);
+      return { loss: Math.log(total), bend: tau * (logits[0][1] - mean((row) => row[1])) + tau * tau * (mean((row) => row[2] ** 2) - slope ** 2) };
+    },
+    /* A trace of a product with a pseudo-inverse that inverts eigenvalues above a cut-off. */
+    trace: (sizes, terms, cutoff) => terms.reduce((sum, term, i) => sum + (sizes[i] > cutoff * sizes[0] ? term : 0), 0),
   };
   live.kernels.formulas = kernel;
 
-  /* Each view draws its panels, and returns its start, its knobs, what to draw and what to say. */
   const VIEWS = {
     price: function (lab, given, state, turn) {
       const over = "Kq" in given ? "Kq" : "q", unit = () => (over === "Kq" ? state.K : 1), q = () => state[over] / unit();
@@ -270,25 +281,63 @@
         },
       };
     },
+    swing: function (lab, given, state, turn) {
+      const ticks = [0, 90, 180, 270, 360].map((v) => [v, String(v)]);
+      const c = chart(lab, "loss of a feature over its angle to its class's row", [430, 310], { low: 0, high: 360, label: "angle to its class's row (degrees)", ticks }, { low: 0, high: 1, label: "loss" });
+      const curves = [c.curve(live.colors[0]), c.curve(live.colors[1], "8 5")], far = c.level(), dots = [c.dot(live.colors[0]), c.dot(live.colors[1])];
+      c.legend([live.colors[0], "", "in the plane of the rows", 200], [live.colors[1], "8 5", "out of it", 0]);
+      dots.forEach((dot, i) => dot.on(["feature in the plane", "feature out of it"][i], (x) => turn.angle.set(c.x.back(x)), (right, up) => turn.angle.nudge(right + up)));
+      const loss = (angle, spare) => kernel.swing(state.K, state.tau, (angle * Math.PI) / 180, spare);
+      return {
+        start: { K: given.num_classes, tau: given.temperature, angle: given.angle },
+        knobs: {
+          tau: { label: "temperature τ", low: 10 ** -0.5, high: 20, log: true },
+          angle: { label: "angle of the feature", low: 0, high: 360, step: 1, format: (v) => show(v, 0) + "°" },
+          K: { label: "classes K", values: round(3, 10) },
+        },
+        readout: [["loss here", "loss on the far side", "curvature on the far side"], "out of the plane"],
+        draw: () => {
+          const far = [false, true].map((spare) => loss(180, spare)), here = [false, true].map((spare) => loss(state.angle, spare));
+          c.rescale({ low: 0, high: 1.15 * Math.max(...c.grid.map((v) => loss(v, false).loss), far[0].loss) });
+          [false, true].forEach((spare, i) => {
+            c.trace(curves[i], (v) => loss(v, spare).loss);
+            dots[i].put(c.x.at(state.angle), c.y.at(here[i].loss));
+          });
+          const rows = [here.map((v) => v.loss), far.map((v) => v.loss), far.map((v) => v.bend)];
+          return {
+            rows: rows.map((row) => row.map((v) => show(v, 3))),
+            say: `Temperature ${show(state.tau, 2)}: in the plane of the rows the far side is a ${far[0].bend > 0 ? "valley" : "ridge"}, out of it a ridge.`,
+          };
+        },
+      };
+    },
+    cutoff: function (lab, given, state, turn) {
+      const { sizes, terms, rank, truth } = given, many = sizes.length;
+      const c = chart(lab, "sizes of the eigenvalues, and the cut-off", [430, 330], { low: 0.8, high: many * 1.2, log: true, label: "number of the eigenvalue" }, { low: 1e-17, high: 10, log: true, label: "size over the largest" });
+      const marks = sizes.map((size, i) => piece(i < rank ? "circle" : "path", {
+        ...(i < rank ? { cx: c.x.at(i + 1), cy: c.y.at(Math.max(size / sizes[0], 1e-17)), r: 4.5 } : { d: `M${c.x.at(i + 1).toFixed(1)} ${(c.y.at(Math.max(size / sizes[0], 1e-17)) - 4).toFixed(1)}l4 7h-8z` }),
+        stroke: live.colors[i < rank ? 0 : 1],
+      }, c.plot));
+      const edge = c.level(), dot = c.dot("currentColor");
+      dot.on("cut-off", (x, y) => turn.cutoff.set(c.y.back(y)), (right, up) => turn.cutoff.nudge(right + up));
+      return {
+        start: { cutoff: given.cutoff },
+        knobs: { cutoff: { label: "relative cut-off", low: 1e-16, high: 0.1, log: true, step: 0.05 } },
+        readout: [["NC1", "real eigenvalues inverted", "round-off inverted"], "right"],
+        draw: () => {
+          const kept = sizes.map((size) => size > state.cutoff * sizes[0]), real = kept.slice(0, rank).filter(Boolean).length, noise = kept.filter(Boolean).length - real;
+          marks.forEach((mark, i) => live.set(mark, { fill: kept[i] ? live.colors[i < rank ? 0 : 1] : "none", "fill-opacity": 0.8 }));
+          c.cross(edge, null, state.cutoff);
+          dot.put(c.x.at(many), c.y.at(state.cutoff));
+          const nc1 = kernel.trace(sizes, terms, state.cutoff), signed = (v) => (v < 0 ? "−" : "") + small(Math.abs(v));
+          return {
+            rows: [[signed(nc1), small(truth)], [String(real), String(rank)], [String(noise), "0"]],
+            say: `Cut-off ${small(state.cutoff)}: ${real} real eigenvalues and ${noise} of round-off are inverted, NC1 comes out as ${signed(nc1)}; it is ${small(truth)}.`,
+          };
+        },
+      };
+    },
   };
 
-  live.define("formulas", function (lab) {
-    const state = {}, turn = {}, view = VIEWS[lab.parameters.which](lab, lab.parameters, state, turn);
-    Object.assign(state, view.start);
-    for (const [name, spec] of Object.entries(view.knobs)) turn[name] = knob(lab, state, name, spec);
-    lab.buttons(...(view.buttons || []));
-    const tell = lab.readout(view.readout[0].map((name) => [name]), view.readout[1]);
-    return {
-      draw: () => {
-        const now = view.draw();
-        tell(now.rows);
-        lab.say(now.say);
-      },
-      save: () => ({ ...state }),
-      load: (saved) => {
-        const sound = saved && Object.entries(turn).every(([name, knob]) => knob.sound(saved[name]));
-        for (const name of Object.keys(turn)) turn[name].put((state[name] = (sound ? saved : view.start)[name]));
-      },
-    };
-  });
+  live.define("formulas", live.charts.views(VIEWS));
 })();

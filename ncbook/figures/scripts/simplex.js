@@ -4,14 +4,10 @@
   const live = window.ncLive;
   const SIZE = 320, MIDDLE = SIZE / 2, RADIUS = 118;
 
-  const dot = (a, b) => a.reduce((sum, x, i) => sum + x * b[i], 0);
-  const unit = (a) => { const norm = Math.sqrt(dot(a, a)); return a.map((x) => x / norm); };
+  const { dot, unit, ...measures } = live.vectors;
+
   const kernel = {
-    cosines: (W) => W.map((v) => W.map((w) => Math.max(-1, Math.min(1, dot(unit(v), unit(w)))))),
-    pairs: (W) => kernel.cosines(W).flatMap((row, i) => row.slice(0, i)),
-    coherence: (W) => Math.max(...kernel.pairs(W).map(Math.abs)),
-    largestCosine: (W) => Math.max(...kernel.pairs(W)),
-    welchBound: (K, d) => Math.sqrt(Math.max(0, K - d) / (d * (K - 1))),
+    ...measures,
     simplexBound: (K, d) => (d >= K - 1 ? -1 / (K - 1) : 0),
     etfDistance: function (W) {
       const K = W.length, gram = W.map((v) => W.map((w) => dot(v, w)));
@@ -72,13 +68,7 @@
     );
     const tell = lab.readout([["smallest angle"], ["largest cosine"], ["coherence"], ["distance to a simplex ETF"]]);
 
-    /* The view of space: turn about the vertical, then tip towards the reader. Returns x, y, depth. */
-    function seen(w) {
-      if (state.d === 2) return [w[0], w[1], 0];
-      const c = Math.cos(state.yaw), s = Math.sin(state.yaw), a = Math.cos(state.pitch), b = Math.sin(state.pitch);
-      const x = c * w[0] + s * w[2], z = -s * w[0] + c * w[2];
-      return [x, a * w[1] - b * z, b * w[1] + a * z];
-    }
+    const seen = (w) => (state.d === 2 ? [w[0], w[1], 0] : live.seen(w, state.yaw, state.pitch));
     function unseen([x, y, z]) {
       const c = Math.cos(state.yaw), s = Math.sin(state.yaw), a = Math.cos(state.pitch), b = Math.sin(state.pitch);
       const flat = -b * y + a * z;

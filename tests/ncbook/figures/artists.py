@@ -6,12 +6,22 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
+
+from ncbook.figures.phenomenon import CLASS_COLORS
+from ncbook.figures.style import COLORS, GREY, legible
+
+SHADES = {to_hex(legible(color)).upper(): color.upper() for color in (*COLORS, *CLASS_COLORS, GREY)}
 
 
 def colour(artist) -> str:
-    """The colour of a line, a text or the (first) face of a filled artist, upper case."""
+    """The colour of a line, a text or the (first) face of a filled artist, upper case.
+
+    A text in the darker shade that the house gives to words counts as what a reader takes it for: a line's colour.
+    """
     found = artist.get_color() if hasattr(artist, "get_color") else artist.get_facecolor()
-    return to_hex(found[0] if getattr(found, "ndim", 1) == 2 else found).upper()
+    shown = to_hex(found[0] if getattr(found, "ndim", 1) == 2 else found).upper()
+    return SHADES.get(shown, shown) if isinstance(artist, Text) else shown
 
 
 def points(line: Line2D) -> list[tuple[float, float]]:

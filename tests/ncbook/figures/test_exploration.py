@@ -30,7 +30,7 @@ def picture(uri):
 
 def assembled(page):
     """Every frame as the page's script puts it together: the first picture, and over it what differs."""
-    first = picture(re.search(r'<img src="([^"]+)"', page).group(1)).convert("RGB")
+    first = picture(re.search(r'<img [^>]*src="([^"]+)"', page).group(1)).convert("RGB")
     frames = []
     for uri, *place in [frame or [None] for frame in payload(page)["frames"]]:
         frames.append(first.copy() if uri is None or place else picture(uri).convert("RGB"))
@@ -113,6 +113,21 @@ def test_text_from_the_caller_is_escaped():
 def test_alt_text_cannot_end_the_data_script():
     page = explore(draw_line, alt="</script><script>", slope=[1, 2]).to_html()
     assert payload(page)["alt"][0].startswith("</script>")
+
+
+def test_a_picture_of_two_panels_has_two_windows_and_one_description():
+    def two(slope):
+        fig, (left, right) = style.new(6, 2.5, cols=2)
+        left.plot([0, slope])
+        right.plot([slope, 0])
+        return fig
+
+    for draw, count in ((draw_line, 1), (two, 2)):
+        page = explore(draw, alt="a", slope=[1, 2, 3]).to_html()
+        assert re.findall(r'<img [^>]*alt="([^"]*)"', page.split("<script")[0]) == ["a (slope = 1)"]  # whole
+        assert page.split("<script")[0].count('style="flex-grow:') == 1
+        windows = payload(page)["panels"]
+        assert windows.count('style="flex-grow:') == count and windows.count('aria-hidden="true"') == count - 1
 
 
 def test_it_shows_as_html_and_text_and_needs_no_widget_extension():

@@ -110,7 +110,7 @@ def test_arm_curves_draw_means_and_ranges_of_each_arm_under_its_name():
     error, nc1 = fig.axes
     assert (error.get_title(), nc1.get_title()) == ("test error", "NC1, training images")
     assert error.get_yscale() == nc1.get_yscale() == "log"
-    named = {colour: name for name, colour in colours(fig.legends[0]).items()}
+    named = {colour: name for name, colour in colours(error.get_legend()).items()}
     means = {
         (ax.get_title()[:4], named[line.get_color()]): points(line) for ax in (error, nc1) for line in ax.lines
     }  # fmt: skip
@@ -126,7 +126,7 @@ def test_arm_curves_draw_means_and_ranges_of_each_arm_under_its_name():
 @pytest.mark.parametrize("panel, name", enumerate(["error", "nc1"]))
 def test_the_shade_of_an_arm_runs_from_the_lowest_seed_to_the_highest(panel, name):
     fig = drawings.arm_curves(ARMS, [1, 10])
-    named = {colour: arm for arm, colour in colours(fig.legends[0]).items()}
+    named = {colour: arm for arm, colour in colours(fig.axes[0].get_legend()).items()}
     for shade in fig.axes[panel].collections:
         values = ARMS[named[to_hex(shade.get_facecolor()[0]).upper()]][name]
         corners = set(map(tuple, shade.get_paths()[0].vertices.tolist()))

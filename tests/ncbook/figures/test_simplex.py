@@ -62,7 +62,7 @@ def test_frame_and_cosines_puts_each_vector_and_each_cosine_in_its_place():
     assert cells == {(i, j): f"{float(W[i] @ W[j]) + 0.0:.2f}" for i in range(3) for j in range(3)}
     assert pixels(right) == approx((W @ W.T).numpy(), abs=5e-3)
     assert (left.get_title(), right.get_title()) == ("3 vectors, in the plane", "cosines")
-    assert right.images[0].cmap.name == "RdBu_r" and right.images[0].get_clim() == (-1, 1)  # red is positive
+    assert right.images[0].cmap.name == "RdBu_r" and right.images[0].get_clim() == (-2.4, 2.4)  # red is positive
 
 
 def test_large_frames_carry_no_numbers():

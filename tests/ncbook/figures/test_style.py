@@ -5,9 +5,10 @@ from xml.etree import ElementTree
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib import colors
 from matplotlib import pyplot as plt
 
-from ncbook.figures import style
+from ncbook.figures import dark, style
 from tests.ncbook.figures.artists import axes_said, named, words
 
 
@@ -33,17 +34,59 @@ def test_curves_draws_one_named_line_for_each_entry():
 def test_heat_map_is_symmetric_about_zero_and_writes_each_value_in_its_place():
     ax = style.new()[1]
     style.draw_heat_map(ax, [[0.2, -0.5], [0.1, 0.3]], ticks="ab")
-    assert ax.images[0].get_clim() == (-0.5, 0.5)
+    assert ax.images[0].get_clim() == pytest.approx((-1.2, 1.2))
     assert {t.get_position()[::-1]: t.get_text() for t in ax.texts} == {
         (0, 0): "0.20", (0, 1): "-0.50", (1, 0): "0.10", (1, 1): "0.30"
     }  # fmt: skip
     assert [t.get_text() for t in ax.get_xticklabels()] == [t.get_text() for t in ax.get_yticklabels()] == ["a", "b"]
 
 
+def test_heat_map_without_numbers_has_the_full_strength():
+    ax = style.new()[1]
+    style.draw_heat_map(ax, np.eye(8) - 0.5)
+    assert ax.images[0].get_clim() == (-0.5, 0.5) and not ax.texts
+
+
+def test_numbers_on_a_heat_map_are_read_on_every_tile_in_both_modes():
+    ax = style.new()[1]
+    style.draw_heat_map(ax, np.linspace(-1, 1, 36).reshape(6, 6))
+    words = colors.to_rgb(ax.texts[0].get_color())
+    tiles = ax.images[0].cmap(ax.images[0].norm(np.linspace(-1, 1, 101)))[:, :3]
+    for_dark = lambda color: dark.on_dark(np.rint(255 * np.asarray(color)).astype(int)) / 255
+    assert min(style.contrast(words, tile) for tile in tiles) >= style.READABLE
+    assert min(style.contrast(for_dark(words), for_dark(tile)) for tile in tiles) >= style.READABLE
+
+
+def test_words_in_a_colour_of_the_house_are_read_in_both_modes():
+    @style.house_style
+    def draw():
+        fig, ax = style.new()
+        for i, color in enumerate((*style.COLORS, style.GREY, "white")):
+            ax.plot([0, 1], [i, i], color=color)
+            ax.text(0, i, "words", color=color)
+        return fig
+
+    (ax,) = draw().axes
+    *coloured, white = ax.texts
+    for text, line in zip(coloured, ax.lines):
+        assert style.contrast(text.get_color(), "white") >= style.READABLE
+        assert (colors.to_rgb(text.get_color()) == colors.to_rgb(line.get_color())) == (
+            style.contrast(line.get_color(), "white") >= style.READABLE
+        )
+        shade = dark.on_dark(np.rint(255 * np.array(colors.to_rgb(text.get_color()))).astype(int)) / 255
+        assert style.contrast(shade, dark.PAPER[1]) >= style.READABLE
+    assert white.get_color() == (1, 1, 1)
+
+
+def test_contrast_is_that_of_the_guidelines():
+    assert style.contrast("white", "black") == pytest.approx(21) and style.contrast("red", "red") == 1
+    assert style.contrast("#777777", "white") == style.contrast("white", "#777777") == pytest.approx(4.48, abs=5e-3)
+
+
 def test_heat_map_of_zeros_draws():
     ax = style.new()[1]
     style.draw_heat_map(ax, np.zeros((2, 2)))
-    assert ax.images[0].get_clim() == (-1.0, 1.0)
+    assert ax.images[0].get_clim() == (-2.4, 2.4)
 
 
 def test_neighbouring_colours_differ_in_lightness_or_hue():
