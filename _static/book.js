@@ -14,11 +14,52 @@ window.addEventListener("load", function () {
     side.setAttribute("role", "navigation");
     side.setAttribute("aria-label", "Book");
   }
+  // A formula that is a little wider than its place is set smaller; one that is much wider scrolls. What a cell prints
+  // is a little smaller where that keeps its lines whole, and wraps where not.
+  const SMALLEST = 0.7;
+  const SMALLEST_PRINT = 0.8;
+  function fitPrint() {
+    const printed = [...document.querySelectorAll(".cell_output pre")].filter((node) => node.offsetParent);
+    for (const node of printed) Object.assign(node.style, { fontSize: "", whiteSpace: "pre" });
+    const sizes = printed.map(function (node) {
+      const style = getComputedStyle(node);
+      const [left, right, size] = [style.paddingLeft, style.paddingRight, style.fontSize].map(parseFloat);
+      const ratio = (node.clientWidth - left - right) / (node.scrollWidth - left);
+      return node.scrollWidth > node.clientWidth && ratio >= SMALLEST_PRINT ? `${Math.floor(size * ratio * 100) / 100}px` : "";
+    });
+    printed.forEach((node, i) => Object.assign(node.style, { fontSize: sizes[i], whiteSpace: "" }));
+  }
+  function fit() {
+    const formulas = [...document.querySelectorAll(".bd-content mjx-container")].filter((node) => node.offsetParent);
+    for (const node of formulas) node.style.fontSize = "";
+    const sizes = formulas.map(function (node) {
+      const block = node.hasAttribute("display") ? node : node.closest("p, li, dd, td, th, figcaption, summary") || node;
+      const ratio = block.clientWidth / (node.firstElementChild || node).scrollWidth;
+      const size = parseFloat(getComputedStyle(node).fontSize);
+      return ratio < 0.999 && ratio >= SMALLEST ? `${Math.floor(size * ratio * 100) / 100}px` : "";
+    });
+    formulas.forEach((node, i) => (node.style.fontSize = sizes[i]));
+  }
+  function fade(event) {
+    const node = event.target;
+    node.classList.toggle("nc-more", node.scrollLeft + node.clientWidth < node.scrollWidth - 1);
+  }
   // What scrolls inside its own box can be reached with the keyboard; other formulas are no tab stops.
   function mark() {
+<<<<<<< HEAD
+    fit();
+    fitPrint();
+    for (const node of document.querySelectorAll("mjx-container[display], .bd-content pre, .bd-content table.table, div.math")) {
+      const scrolls = node.scrollWidth > node.clientWidth + 1 && getComputedStyle(node).overflowX !== "visible";
+      if (scrolls) node.tabIndex = 0;
+=======
     for (const node of document.querySelectorAll("mjx-container[display], .bd-content pre, .bd-content table.table, div.math, .nc-panels")) {
       if (node.scrollWidth > node.clientWidth + 1 && getComputedStyle(node).overflowX !== "visible") node.tabIndex = 0;
+>>>>>>> origin/main
       else node.removeAttribute("tabindex");
+      if (node.tagName === "PRE") continue; // these have their shadows
+      node.classList.toggle("nc-more", scrolls && node.scrollLeft + node.clientWidth < node.scrollWidth - 1);
+      node.addEventListener("scroll", fade);
     }
   }
   function wait(times) {
@@ -29,4 +70,9 @@ window.addEventListener("load", function () {
   mark();
   wait(100);
   window.addEventListener("resize", mark);
+  // What was folded away had no width until now.
+  document.addEventListener("toggle", mark, true);
+  document.addEventListener("click", function (event) {
+    if (event.target.closest(".toggle-button, .toggle > .admonition-title")) setTimeout(mark, 50);
+  });
 });

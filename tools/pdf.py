@@ -17,7 +17,7 @@ from urllib.parse import unquote
 from pypdf import PdfReader, PdfWriter
 from pypdf.generic import ArrayObject, DictionaryObject, Fit, FloatObject, NameObject, NullObject, NumberObject
 
-from tools import downloads, printing
+from tools import downloads, pdf_tags, printing
 from tools.printing import TITLE
 
 PAPER = {"format": "A4", "print_background": True, "prefer_css_page_size": False}
@@ -77,16 +77,20 @@ def printed(chromium: Any, site: Path, name: str, opens: str) -> Piece:
         title = page.evaluate(NAME_PLACES)
         page.set_viewport_size({"width": WIDTH, "height": 1100})
         page.emulate_media(media="print")
+        page.evaluate(
+            "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        )  # book.js is done
         page.evaluate(FIT)
+        page.evaluate(pdf_tags.NAME_FORMULAS)
         data = page.pdf(**PAPER, margin=MARGIN, scale=SCALE, outline=True, tagged=True)
     return Piece(name, title, opens, PdfReader(io.BytesIO(data)))
 
 
 def drawn(chromium: Any, text: str, margin: dict[str, str] | None = None) -> PdfReader:
-    """Print a text of our own."""
+    """Print a text of our own, with tags where it has a margin: what lies on another page has none."""
     page = chromium.new_page()
     page.set_content(STYLE + text)
-    data = page.pdf(**PAPER, margin=margin or {})
+    data = page.pdf(**PAPER, margin=margin or {}, tagged=margin is not None)
     page.close()
     return PdfReader(io.BytesIO(data))
 
@@ -175,8 +179,13 @@ def put_together(chromium: Any, site: Path, pieces: list[Piece], author: str) ->
         below = next((entry for entry in piece.file.outline if isinstance(entry, list)), [])
         bookmarks(writer, piece.file, below, starts[piece.name], own)
     keep_links_inside(writer, site, starts, pieces)
+    tags = pdf_tags.Tree(writer)
+    tags.add(front, 0)
+    for piece in pieces:
+        tags.add(piece.file, starts[piece.name])
+    tags.close("en")
     for page, sheet in zip(writer.pages, drawn(chromium, heads(pieces, before)).pages, strict=True):
-        page.merge_page(sheet)
+        page.merge_page(pdf_tags.aside(sheet))
         page.compress_content_streams()
     writer.compress_identical_objects()
     writer.add_metadata({"/Title": TITLE, "/Author": author})

@@ -36,6 +36,18 @@ def test_page_opens_without_a_complaint_and_its_equations_are_set(desktop):
     assert (raw, broken) == (0, 0)
 
 
+TOO_WIDE = "[...document.querySelectorAll(%r)].filter(e => e.scrollWidth > e.clientWidth + 1 && !e.matches('.nc-more'))"
+BEYOND_ITS_LINE = """[...document.querySelectorAll('p > .math > mjx-container')].filter(e => {
+  const line = e.closest('p').getBoundingClientRect(), formula = e.getBoundingClientRect();
+  return formula.width > 0 && formula.right > line.right + 2; }).map(e => e.parentElement.outerHTML)"""
+
+
+def test_what_is_printed_and_every_equation_fit_a_desktop(desktop):
+    for kind in (".cell_output pre", "mjx-container[display]"):
+        assert desktop.evaluate(f"{TOO_WIDE % kind}.map(e => e.textContent.slice(0, 60))") == [], kind
+    assert desktop.locator("mjx-container.nc-more").count() == 0
+
+
 def test_formulas_are_no_tab_stops_unless_they_scroll(desktop):
     stops = "[...document.querySelectorAll('mjx-container[tabindex]')].filter(e => e.scrollWidth <= e.clientWidth)"
     assert desktop.evaluate(f"{stops}.length") == 0
@@ -64,7 +76,7 @@ def test_every_slider_changes_its_picture_and_description_by_keyboard(desktop):
             assert all(x != y for x, y in zip(before[1:], after[1:])), f"figure {b}, slider {s}: {before[1:]}"
             page.keyboard.press("End")
             expect(image, f"figure {b}, slider {s} shows one picture only").not_to_have_attribute("src", before[0])
-            assert image.evaluate("e => e.decode().then(() => e.naturalWidth)") > 100
+            page.wait_for_function("e => e.complete && e.naturalWidth > 100", arg=image.element_handle())
     assert page.complaints == []
 
 
@@ -93,8 +105,9 @@ def test_phone_page_has_the_system_s_colours_and_does_not_scroll_sideways(phone,
     text = luminance(phone.evaluate(style % ("article p, article h1", "color")))
     assert around > 0.9 > 0.5 > text if mode == "light" else around < 0.15 < 0.5 < text
     assert phone.evaluate("document.documentElement.scrollWidth") <= 390
-    printed = "[...document.querySelectorAll('.cell_output pre')]"
-    assert phone.evaluate(f"{printed}.filter(e => e.scrollWidth > e.clientWidth + 1).length") == 0
+    for kind in (".cell_output pre", "mjx-container[display]"):  # an equation that scrolls shows that it goes on
+        assert phone.evaluate(f"{TOO_WIDE % kind}.length") == 0, kind
+    assert phone.evaluate(BEYOND_ITS_LINE) == []
     assert phone.complaints == []
 
 

@@ -61,6 +61,54 @@ def test_what_folds_out_is_open_and_what_asks_for_a_hand_is_gone(book):
     ]
 
 
+def elements(node):
+    """Yield the elements of the tree of tags, each with the marks and links that it holds itself."""
+    inside = node.get("/K", [])
+    own = [k.get_object() for k in (inside if isinstance(inside, list) else [inside.get_object()])]
+    own = [{"/Type": "/MCR", "/Pg": node["/Pg"], "/MCID": k} if isinstance(k, int) else k for k in own]
+    yield node, [k for k in own if "/S" not in k]
+    for kid in own:
+        if "/S" in kid:
+            assert kid["/P"] == node
+            yield from elements(kid)
+
+
+def test_it_is_tagged_and_formulas_are_read_out(book):
+    root = book.root_object
+    assert root["/MarkInfo"]["/Marked"] and root["/Lang"] == "en" and root["/ViewerPreferences"]["/DisplayDocTitle"]
+    tree = list(elements(root["/StructTreeRoot"]["/K"]))
+    kinds = [str(node["/S"]) for node, _ in tree]
+    assert kinds.count("/H1") == 3 and kinds.count("/Part") == 3 and "/NonStruct" not in kinds
+    assert min(kinds.count(f"/{kind}") for kind in ("H2", "L", "Table", "TH", "Link", "Code")) >= 1
+    formulas = [node["/Alt"] for node, _ in tree if node["/S"] == "/Formula"]
+    built = "".join((HTML / f"{page}.html").read_text(encoding="utf-8") for page in PAGES)
+    assert len(formulas) == built.count('class="math notranslate') > 300
+    assert r"H\in\mathbb R^{d\times N}" in formulas and all(text.strip() == text != "" for text in formulas)
+    described = [node["/Alt"] for node, _ in tree if node["/S"] == "/Figure" and "/Alt" in node]
+    assert len(described) >= 2 and min(map(len, described)) > 20
+
+
+def test_every_tagged_mark_and_link_names_its_element(book):
+    tree = book.root_object["/StructTreeRoot"]
+    numbers = tree["/ParentTree"]["/Nums"]
+    owner = {key: value.get_object() for key, value in zip(numbers[::2], numbers[1::2])}
+    assert list(owner) == sorted(owner) == list(range(tree["/ParentTreeNextKey"]))
+    marks = links = 0
+    for node, own in elements(tree["/K"]):
+        for mark in own:
+            if mark["/Type"] == "/MCR":
+                assert owner[mark["/Pg"]["/StructParents"]][mark["/MCID"]].get_object() == node
+                marks += 1
+            else:
+                assert owner[mark["/Obj"]["/StructParent"]] == node
+                links += 1
+    notes = [note.get_object() for page in book.pages for note in page.get("/Annots") or []]
+    assert marks > 1000 and links == len(notes) > 5
+    for page in book.pages[2:6]:  # what lies on the page besides is marked as no part of the text
+        content = page.get_contents().get_data()
+        assert content.count(b"/Artifact BMC") == 1 and content.rindex(b"/Artifact BMC") > content.rindex(b"/MCID")
+
+
 def test_a_live_experiment_is_its_still_picture(browser):
     with opened(browser, HTML / "index.html") as page:
         assert page.locator(".nclive-still img").is_visible() and page.locator(".nclive-panel").count() == 0
