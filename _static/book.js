@@ -46,18 +46,14 @@ window.addEventListener("load", function () {
   }
   // What scrolls inside its own box can be reached with the keyboard; other formulas are no tab stops.
   function mark() {
-<<<<<<< HEAD
     fit();
     fitPrint();
-    for (const node of document.querySelectorAll("mjx-container[display], .bd-content pre, .bd-content table.table, div.math")) {
+    const scrolling = "mjx-container[display], .bd-content pre, .bd-content table.table, div.math, .nc-panels";
+    for (const node of document.querySelectorAll(scrolling)) {
       const scrolls = node.scrollWidth > node.clientWidth + 1 && getComputedStyle(node).overflowX !== "visible";
       if (scrolls) node.tabIndex = 0;
-=======
-    for (const node of document.querySelectorAll("mjx-container[display], .bd-content pre, .bd-content table.table, div.math, .nc-panels")) {
-      if (node.scrollWidth > node.clientWidth + 1 && getComputedStyle(node).overflowX !== "visible") node.tabIndex = 0;
->>>>>>> origin/main
       else node.removeAttribute("tabindex");
-      if (node.tagName === "PRE") continue; // these have their shadows
+      if (node.matches("pre, .nc-panels")) continue; // these have their shadows
       node.classList.toggle("nc-more", scrolls && node.scrollLeft + node.clientWidth < node.scrollWidth - 1);
       node.addEventListener("scroll", fade);
     }

@@ -71,3 +71,12 @@ def test_the_page_names_only_commands_that_exist():
     modules = set(re.findall(r"python -m (tools(?:\.\w+)?)", PAGE))
     found = {name: ROOT / (name.replace(".", "/") + ".py") for name in modules - {"tools"}}
     assert {name for name, path in found.items() if not path.exists()} == set()
+
+
+def test_no_file_holds_the_marks_of_an_unfinished_merge():
+    """What no linter reads, style sheets and scripts of pages, would be published with them."""
+    folders = ("_static", "appendix", "assignments", "chapters", "ncbook", "proofs", "results", "tests", "tools")
+    files = [p for folder in folders for p in (ROOT / folder).rglob("*") if p.is_file() and p.suffix != ".pyc"]
+    assert len(files) > 300
+    mark = re.compile(rb"^(?:<{7}|>{7}) ", re.MULTILINE)
+    assert [str(p.relative_to(ROOT)) for p in files if mark.search(p.read_bytes())] == []
