@@ -1,6 +1,7 @@
 """One headless Chromium for all these tests; without it they are skipped, except in continuous integration."""
 
 import functools
+import json
 import os
 import re
 import shutil
@@ -97,9 +98,9 @@ def visit(open_page):
 
 @functools.cache
 def experiment(name, mode, changes):
-    """Return a page with one experiment in it."""
+    """Return a page with one experiment in it; ``changes`` is a JSON object."""
     script = name.split()[0]  # "formulas price": the script, and which of its views
-    html = live(script, alt="A still picture.", still=still, **parameters(name, **dict(changes))).to_html()
+    html = live(script, alt="A still picture.", still=still, **parameters(name, **json.loads(changes))).to_html()
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
     return f'<!doctype html><html data-theme="{mode}">{head}<body>{html}</body></html>'
 
@@ -117,7 +118,7 @@ def show(browser, idle, tmp_path):
 
     def go(name, width=1280, mode="light", fragment="", changes=None, **context):
         file = tmp_path / f"page-{len(opened)}.html"
-        file.write_text(experiment(name, mode, tuple((changes or {}).items())), encoding="utf-8")
+        file.write_text(experiment(name, mode, json.dumps(changes or {})), encoding="utf-8")
         size = {"width": width, "height": 900}
         pages = idle.setdefault(tuple(context.items()), [])
         page = pages.pop() if pages else listened_to(browser.new_context(offline=True, **context).new_page())
