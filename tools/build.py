@@ -15,12 +15,14 @@ import contextlib
 import errno
 import functools
 import hashlib
+import importlib
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,8 +32,8 @@ import yaml
 from filelock import FileLock, Timeout
 from sqlalchemy.exc import OperationalError
 
-from tools import cards, downloads, execution, imports, landing_page, pictures, published, search_texts
-from tools.cache import Kept, write_whole
+from tools import articles, cards, downloads, execution, imports, landing_page, published, search_texts
+from tools.cache import Kept, Remembered, write_whole
 from tools.repository import address
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,7 +51,12 @@ UNWANTED = re.compile(
 
 def code_of(path: Path) -> str:
     """Return the code of the notebook at ``path``, as plain Python reads it."""
-    return imports.code_of(nbformat.read(path, as_version=4))
+    return _code_of(path.read_bytes())
+
+
+@functools.lru_cache(maxsize=64)
+def _code_of(notebook: bytes) -> str:
+    return imports.code_of(nbformat.reads(notebook, as_version=4))
 
 
 @functools.lru_cache(maxsize=4)
@@ -58,20 +65,25 @@ def _known(package: Path, state: tuple[tuple[str, str], ...]) -> dict[str, impor
     return imports.modules(package)
 
 
-def inputs(path: Path) -> list[Path]:
-    """Return the files of the package that a chapter reaches when it runs, the face of each room among them."""
+def reached(code: str) -> list[Path]:
+    """Return the files of the package that some code reaches when it runs, the face of each room among them."""
     files = sorted(PACKAGE.rglob("*.py"))
     known = _known(PACKAGE, tuple((str(f), hashlib.sha256(f.read_bytes()).hexdigest()) for f in files))
     try:
-        names = imports.reached(imports.named_in(code_of(path), known), known)
+        names = imports.reached(imports.named_in(code, known), known)
     except SyntaxError:  # code that plain Python cannot read: depend on the whole package
         names = set(known)
     return [known[name].path for name in sorted(names)]
 
 
-def scripts(path: Path) -> list[Path]:
-    """Return the scripts and styles that the rooms a chapter reaches lay into its page."""
-    rooms = sorted({file.parent for file in inputs(path)})
+def inputs(path: Path) -> list[Path]:
+    """Return the files of the package that a chapter reaches."""
+    return reached(code_of(path))
+
+
+def scripts(files: list[Path]) -> list[Path]:
+    """Return the scripts and styles that the rooms of these files lay into a page."""
+    rooms = sorted({file.parent for file in files})
     return [file for room in rooms for file in sorted((room / "scripts").glob("*.*"))]
 
 
@@ -84,10 +96,15 @@ def records(path: Path) -> list[Path]:
 
 def key(path: Path) -> str:
     """Return the digest of everything a chapter's output depends on besides its own code."""
-    digest = hashlib.sha256(sys.version.encode())
-    for file in [*inputs(path), *scripts(path), *records(path), ROOT / "requirements.txt"]:
-        digest.update(file.relative_to(ROOT).as_posix().encode() + file.read_bytes())
-    return digest.hexdigest()
+    return digest(code_of(path), records(path))
+
+
+def digest(code: str, read: list[Path]) -> str:
+    """Return the digest of what some code's results depend on besides itself; ``read`` are the files it reads."""
+    found, files = hashlib.sha256(sys.version.encode()), reached(code)
+    for file in [*files, *scripts(files), *read, ROOT / "requirements.txt"]:
+        found.update(file.relative_to(ROOT).as_posix().encode() + file.read_bytes())
+    return found.hexdigest()
 
 
 def toc_notebooks(source: Path) -> list[Path]:
@@ -147,22 +164,36 @@ def pages(source: Path, output: Path, strict: bool) -> None:
     unfinished.touch()
     environment = os.environ | {"PYTHONUTF8": "1"}  # Jupyter Book reads its files in the system's encoding otherwise
     # In the source folder, to which the path of the cache in _config.yml is relative.
+    threading.Thread(target=importlib.import_module, args=["tools.pictures"]).start()  # meanwhile: it brings torch
     failed = subprocess.run(command, env=environment, cwd=source).returncode
     for page in (output / "_build" / "html").rglob("*.html"):
         text = page.read_text(encoding="utf-8")
         if (trimmed := UNWANTED.sub("", text)) != text:
             write_whole(page, trimmed)
-    pictures.lay_in(output / "_build" / "html")
-    landing_page.lay_in(output / "_build" / "html" / "index.html")
-    articles = search_texts.articles(output / "_build" / "html")
-    cards.lay_in(output / "_build" / "html", articles)
-    if search_texts.lay_in(output / "_build" / "html", articles):
-        downloads.withdraw(output / "_build" / "html")
-    downloads.offer(output / "_build" / "html")
-    published.lay_in(output / "_build" / "html", address())
+    finish(output / "_build" / "html", Remembered(output / "_build" / "remembered.json"))
     if failed:
         sys.exit("the pages could not be written, or not without a warning: see the messages above")
     unfinished.unlink()
+
+
+def finish(site: Path, remembered: Remembered) -> None:
+    """Write into the pages what Jupyter Book does not."""
+    from tools import pictures
+
+    pictures.lay_in(site)
+    code = Path(landing_page.__file__).read_text(encoding="utf-8")
+    experiment_key = code + digest(code, [])
+    landing_page.lay_in(
+        site / "index.html",
+        lambda picture: remembered.get(experiment_key + picture, lambda: landing_page.experiment(picture)),
+    )
+    found = articles.of_site(site, remembered)
+    remembered.save()
+    cards.lay_in(site, found)
+    if search_texts.lay_in(site, {name: article.sections for name, article in found.items()}):
+        downloads.withdraw(site)
+    downloads.offer(site)
+    published.lay_in(site, address(), found)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from jupyter_cache import get_cache
@@ -27,6 +28,33 @@ def write_whole(path: Path, text: str) -> None:
     beside = path.with_name(path.name + ".tmp")
     beside.write_text(text, encoding="utf-8")
     beside.replace(path)
+
+
+class Remembered:
+    """Results by the digest of what they were made from, in one JSON file.
+
+    What was not asked for since it was opened is forgotten when it is saved. Without a file nothing outlasts this.
+    """
+
+    def __init__(self, file: Path | None):
+        self.file, self._used = file, dict[str, Any]()
+        try:
+            self._known = json.loads(file.read_text(encoding="utf-8")) if file is not None else {}
+        except (FileNotFoundError, ValueError):
+            self._known = {}
+        if not isinstance(self._known, dict):
+            self._known = {}
+
+    def get(self, made_from: str, make: Callable[[], Any]) -> Any:
+        """Return what ``make`` gives, made only where it is not known; it must be what JSON holds."""
+        digest = hashlib.sha256(made_from.encode()).hexdigest()
+        self._used[digest] = self._known[digest] if digest in self._known else make()
+        return self._used[digest]
+
+    def save(self) -> None:
+        """Write what was asked for; a file that holds it already stays."""
+        if self.file is not None and self._used != self._known:
+            write_whole(self.file, json.dumps(self._used, ensure_ascii=False))
 
 
 class Kept:

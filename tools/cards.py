@@ -9,12 +9,16 @@ from __future__ import annotations
 import copy
 import json
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bs4 import Tag
 
 from tools.cache import write_whole
+
+if TYPE_CHECKING:
+    from tools.articles import Article
 
 FILE = "cardtexts.js"
 TARGETS = "dl.glossary > dt[id], div.proof[id], div.math[id]"
@@ -53,19 +57,23 @@ def cards(article: Tag) -> Iterator[tuple[str, str, str]]:
                 yield str(target["id"]), f"Equation {bare(number)}", formula
 
 
-def lay_in(site: Path, articles: dict[str, Tag]) -> None:
-    """Write the cards that some page of ``site`` refers to; the articles stay as they are."""
+def references(article: Tag) -> list[str]:
+    """Return the links of an article to places of this book, as the page has them."""
+    return [str(link["href"]) for link in article.select("a.reference.internal[href*='#']")]
+
+
+def lay_in(site: Path, articles: Mapping[str, Article]) -> None:
+    """Write the cards that some page of ``site`` refers to."""
     wanted = set()
     for name, article in articles.items():
-        here = Path(name).parent
-        for link in article.select("a.reference.internal[href*='#']"):
-            page, _, anchor = str(link["href"]).partition("#")
-            place = (here / page).as_posix() if page else f"{name}.html"
+        for link in article.references:
+            page, _, anchor = link.partition("#")
+            place = (Path(name).parent / page).as_posix() if page else f"{name}.html"
             wanted.add(f"{posixpath.normpath(place)}#{anchor}")
     found = {
         key: [heading, text]
         for name, article in articles.items()
-        for anchor, heading, text in cards(article)
+        for anchor, heading, text in article.cards
         if (key := f"{name}.html#{anchor}") in wanted
     }
     data = json.dumps(found, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")

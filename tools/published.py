@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from urllib.parse import quote
 
-from tools import search_texts
+from tools.articles import Article
 from tools.cache import write_whole
 
 HERO = Path(__file__).resolve().parent.parent / "_static" / "hero.webp"
@@ -64,15 +64,15 @@ def draw_card(out: Path) -> None:
     figure.savefig(out, dpi=100, metadata={"Software": None})
 
 
-def lay_in(site: Path, repository: str) -> None:
+def lay_in(site: Path, repository: str, articles: dict[str, Article]) -> None:
     """Write the cards and the site map of ``site``; without an address, remove those that are there."""
     if not (address := pages_address(repository)):
         for file in ("sitemap.xml", CARD):
             (site / file).unlink(missing_ok=True)
         heads = dict.fromkeys((page.relative_to(site).as_posix() for page in site.rglob("*.html")), "")
     else:
-        texts = search_texts.texts(search_texts.articles(site))
-        heads = {f"{name}.html": head(address, name, *sections[0][1:]) for name, sections in texts.items()}
+        texts = {name: article.sections[0] for name, article in articles.items() if article.sections}
+        heads = {f"{name}.html": head(address, name, title, text) for name, (_, title, text) in texts.items()}
         urls = "\n".join(f"<url><loc>{address}{quote(name)}</loc></url>" for name in heads)
         write_whole(site / "sitemap.xml", MAP.format(urls=urls))
         draw_card(site / CARD)

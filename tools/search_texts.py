@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bs4 import BeautifulSoup, Tag
+from bs4 import Tag
 from docutils.utils.math import tex2unichar
 
 from tools.cache import write_whole
@@ -37,7 +37,10 @@ def readable(formula: str) -> str:
 
 
 def sections(article: Tag) -> Iterator[tuple[str, str, str]]:
-    """Yield identifier, heading and text of sections, theorems and terms, each without what has an entry of its own."""
+    """Yield identifier, heading and text of sections, theorems and terms, each without what has an entry of its own.
+
+    The last comes first. What is left of the article is of no use.
+    """
     for node in article.select(NOT_TEXT):
         node.decompose()
     for node in article.select("span.math"):
@@ -59,34 +62,17 @@ def plain(node: Tag) -> str:
     return " ".join(node.get_text(" ").split()).replace(" ,", ",").replace(" .", ".")
 
 
-def articles(site: Path) -> dict[str, Tag]:
-    """Return the text of every page as a tree, by the name that the index has for the page."""
-    found = {}
-    for page in sorted(site.rglob("*.html")):
-        name = page.relative_to(site)
-        if {"_static", "_sources"} & set(name.parts):
-            continue
-        article = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser").select_one("article.bd-article")
-        if article is not None:
-            found[name.with_suffix("").as_posix()] = article
-    return found
-
-
-def texts(pages: dict[str, Tag]) -> dict[str, list[tuple[str, str, str]]]:
-    """Return the sections of every article that has text of its own; what is left of the articles is of no use."""
-    found = {name: list(sections(article))[::-1] for name, article in pages.items()}
-    return {name: own for name, own in found.items() if own}
-
-
-def lay_in(site: Path, pages: dict[str, Tag]) -> bool:
-    """Write the texts of ``pages``, which are used up; return whether they are others than before.
+def lay_in(site: Path, texts: dict[str, list[Sequence[str]]]) -> bool:
+    """Write the sections of every page by its name; return whether they are others than before.
 
     The search page of ``site`` then loads them.
     """
     search = site / "search.html"
     if not search.exists():
         return False
-    data = json.dumps(texts(pages), ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
+    data = json.dumps(
+        {name: own for name, own in texts.items() if own}, ensure_ascii=False, separators=(",", ":")
+    ).replace("</", "<\\/")
     script = SCRIPT.read_text(encoding="utf-8").rstrip().removesuffix(";") + f"({data});\n"
     page = search.read_text(encoding="utf-8")
     write_whole(search, PLACE.sub(rf'\1\n  <script src="{FILE}"></script>', page, count=1))

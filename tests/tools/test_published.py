@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 from PIL import Image
 
-from tools import published
+from tools import articles, published
 
 PAGE = """<html><head><title>x</title></head><body><article class="bd-article"><section id="a"><h1>A "title"</h1>
 <p>First words. This chapter takes an hour.</p></section></article></body></html>"""
@@ -28,7 +28,7 @@ def said(page):
 
 def test_every_page_says_what_and_where_it_is(site):
     for _ in range(2):
-        published.lay_in(site, URL)
+        published.lay_in(site, URL, articles.of_site(site))
     card = said(site / "chapters" / "01.html")
     assert card["og:url"] == "https://owner.github.io/name/chapters/01.html"
     assert card["og:title"] == "A &quot;title&quot;" and card["og:description"] == "First words."
@@ -38,7 +38,7 @@ def test_every_page_says_what_and_where_it_is(site):
 
 
 def test_the_site_map_names_every_page(site):
-    published.lay_in(site, URL)
+    published.lay_in(site, URL, articles.of_site(site))
     places = [
         node.text for node in ElementTree.parse(site / "sitemap.xml").getroot().iter() if node.tag.endswith("loc")
     ]
@@ -47,7 +47,7 @@ def test_the_site_map_names_every_page(site):
 
 @pytest.mark.parametrize("url", ["", "https://example.org/owner/name"])
 def test_without_a_known_address_there_is_nothing(site, url):
-    published.lay_in(site, URL)
-    published.lay_in(site, url)
+    published.lay_in(site, URL, articles.of_site(site))
+    published.lay_in(site, url, articles.of_site(site))
     assert (site / "index.html").read_text(encoding="utf-8") == PAGE
     assert not (site / "sitemap.xml").exists() and not (site / published.CARD).exists()

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tools import search_texts
+from tools import articles, search_texts
 
 PAGE = r"""<html><body><nav>not this</nav><article class="bd-article"><section id="top">
 <h1>A title<a class="headerlink">#</a></h1><p>First words, with <span class="math">\(\lambda_W\ge\tfrac12\)</span>.</p>
@@ -24,8 +24,12 @@ def site(tmp_path):
     return tmp_path
 
 
+def texts(site):
+    return {name: article.sections for name, article in articles.of_site(site).items()}
+
+
 def test_every_section_theorem_and_term_has_its_own_text(site):
-    assert search_texts.texts(search_texts.articles(site)) == {
+    assert texts(site) == {
         "one": [
             ("top", "A title", "First words, with λ_W≥1/2."),
             ("part", "A part", "More words. a.b(1)"),
@@ -36,9 +40,9 @@ def test_every_section_theorem_and_term_has_its_own_text(site):
 
 
 def test_only_the_search_page_loads_them_and_only_once(site):
-    assert search_texts.lay_in(site, search_texts.articles(site))
+    assert search_texts.lay_in(site, texts(site))
     once = (site / "search.html").read_text(encoding="utf-8")
-    assert not search_texts.lay_in(site, search_texts.articles(site))
+    assert not search_texts.lay_in(site, texts(site))
     assert once == (site / "search.html").read_text(encoding="utf-8")
     assert re.findall(r'src="([^"]+)"', once) == ["searchindex.js?v=1", "searchtexts.js"]
     script = (site / "searchtexts.js").read_text(encoding="utf-8")
@@ -46,5 +50,5 @@ def test_only_the_search_page_loads_them_and_only_once(site):
 
 
 def test_without_a_search_page_nothing_is_written(tmp_path):
-    search_texts.lay_in(tmp_path, search_texts.articles(tmp_path))
+    search_texts.lay_in(tmp_path, {})
     assert list(tmp_path.iterdir()) == []
