@@ -48,8 +48,8 @@ def width() -> int:
     return max(1, os.cpu_count() or 1)
 
 
-def execute(path: Path, tick: Callable[[], object] = lambda: None) -> Outcome:
-    """Execute one notebook; ``tick`` is called after each of its code cells."""
+def execute(path: Path, tick: Callable[[], object] = lambda: None, before: str = "") -> Outcome:
+    """Execute one notebook; ``tick`` is called after each of its code cells, the code ``before`` runs first."""
     notebook = nbformat.read(path, as_version=4)
     begin, at = time.perf_counter(), [0]
 
@@ -59,6 +59,9 @@ def execute(path: Path, tick: Callable[[], object] = lambda: None) -> Outcome:
     with tempfile.TemporaryDirectory() as empty, (Path(empty) / "kernel.log").open("w+", encoding="utf-8") as log:
         folder = Path(empty) / "run"
         folder.mkdir()
+        startup = Path(empty) / "profile_default" / "startup"
+        startup.mkdir(parents=True)
+        (startup / "before.py").write_text(before, encoding="utf-8")
         client = NotebookClient(
             notebook,
             timeout=TIMEOUT,
@@ -93,7 +96,7 @@ def _cell_failure(path: Path, notebook: nbformat.NotebookNode, index: int, error
     return f"{path.name}, cell {index + 1}{line}\n{tail}"
 
 
-def execute_all(paths: list[Path], names: list[str] | None = None) -> Iterator[Outcome]:
+def execute_all(paths: list[Path], names: list[str] | None = None, before: str = "") -> Iterator[Outcome]:
     """Execute notebooks side by side and yield each as it ends, showing one bar a notebook.
 
     Threads, not processes: the work is in the kernels, and when this process is killed nothing of it stays behind.
@@ -116,7 +119,7 @@ def execute_all(paths: list[Path], names: list[str] | None = None) -> Iterator[O
             leave=False,
             file=sys.stdout if live else open(os.devnull, "w", encoding="utf-8"),  # noqa: SIM115
         )
-        outcome = execute(path, bar.update)
+        outcome = execute(path, bar.update, before)
         bar.set_postfix_str(f"{outcome.seconds:.0f} s" if not outcome.failure else "FAILED", refresh=False)
         line = str(bar)
         bar.close()

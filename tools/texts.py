@@ -1,6 +1,7 @@
 """Compare the text that a chapter stores with the text of a fresh run.
 
-    python -m tools.texts NOTEBOOK …      execute them here and now, and compare
+    python -m tools.texts NOTEBOOK …                            execute them here and now, and compare
+    python -m tools.texts --another-processor SEED NOTEBOOK …   with the rounding of another processor
 
 The build executes every chapter once and keeps it; the tests compare that same run (tests/book/test_text.py).
 The rules are nbval's: all that is printed, and every text that is shown, but for cells tagged ``nbval-ignore-output``.
@@ -9,12 +10,14 @@ The rules are nbval's: all that is printed, and every text that is shown, but fo
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 
+from tools import another_processor
 from tools.execution import execute_all
 from tools.numbers import compare
 
@@ -83,8 +86,13 @@ def disagreements(stored: nbformat.NotebookNode, fresh: nbformat.NotebookNode) -
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("notebooks", nargs="+", type=Path)
+    parser.add_argument("--another-processor", type=int, metavar="SEED", help="see tools/another_processor.py")
+    given, before = parser.parse_args(), ""
+    if given.another_processor is not None:
+        before = Path(another_processor.__file__).read_text(encoding="utf-8")
+        os.environ["NCBOOK_PROCESSOR"] = str(given.another_processor)
     wrong = []
-    for outcome in execute_all(parser.parse_args().notebooks):
+    for outcome in execute_all(given.notebooks, before=before):
         if outcome.failure:
             wrong.append(outcome.failure)
             continue

@@ -114,22 +114,22 @@ def test_hessian_norm_bound_is_a_bound():
         assert torch.linalg.matrix_norm(hessian(problem, *point), 2) <= curvature._norm_bound(problem, point)
 
 
-def test_half_a_million_variables_fit_in_time_and_memory():
+def test_half_a_million_variables_fit_in_memory():
     code = """
-import resource, time, torch
+import resource, torch
 from ncbook.ufm import UFM
 from ncbook.ufm import block_eigenvalue, smallest_curvature, superclass_saddle
 problem = UFM(10, 100, 512, 5e-4, 5e-4)
 point = superclass_saddle(problem, [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]])
-before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 value, _ = smallest_curvature(problem, *point)
 print(value - block_eigenvalue(problem, 1 / 100))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, time.perf_counter() - start)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    error, kilobytes, seconds = map(float, out)
+    error, kilobytes = map(float, out)
     assert abs(error) < 1e-8
-    assert kilobytes < 1e6 and seconds < 60
+    assert kilobytes < 1e6
 
 
 def test_bad_arguments_are_refused():
