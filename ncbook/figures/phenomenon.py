@@ -234,9 +234,12 @@ def hero(paths: Tensor, labels: Tensor, names: Sequence[str]) -> Figure:
         ax.scatter(*lines[:, -1].T, s=24, color=color, linewidths=0, zorder=4)
         ax.scatter(*corners[k], s=330, color=color, edgecolors="white", linewidths=1.2, zorder=5)
         ax.text(*corners[k], names[k], ha="center", va="center_baseline", color="white", fontweight="bold", zorder=6)
-    limit = 1.35 * float(np.abs(corners).max())
-    figures.bare(ax, limit)
-    ax.set(xlim=(-1.25 * limit, 1.25 * limit), ylim=(-0.8 * limit, 1.02 * limit))
+    # Around the corners, wherever they lie, with room for paths that overshoot.
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    (x, y), (width, height) = (low + high) / 2, (high - low) / 2 + 0.5 * np.linalg.norm(corners, axis=1).max()
+    width = max(width, 1.3 * height)
+    figures.bare(ax, width)
+    ax.set(xlim=(x - width, x + width), ylim=(y - height, y + height))
     return fig
 
 

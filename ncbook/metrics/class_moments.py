@@ -18,7 +18,8 @@ from ncbook.metrics.unit_rows import deviations, unit_rows
 
 # 2 MB of float64 a block: it stays in the caches while a dozen operations pass over it, and each is worth its call.
 BLOCK_ENTRIES = 2**18
-MOST_SCORES = 2**20  # distances or logits held at once: 8 MB
+# Distances or logits held at once: 2 MB stay in the caches; but 128 rows, or the classes are read too often, up to 64 MB.
+SCORES, LEAST_ROWS, MOST_SCORES = 2**18, 128, 2**23
 EPS = torch.finfo(torch.float64).eps
 
 
@@ -312,10 +313,10 @@ def nearest_mean(means: Tensor) -> Callable[[Tensor], Tensor]:
 def _highest(rows: Tensor, num_classes: int, score: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     """Return the index of the highest score of each row; ``score(rows, out)`` fills ``out`` (B, K).
 
-    Some million scores at a time, in one buffer: a block of rows against a vocabulary would be gigabytes, and fresh
+    A part of the rows at a time, in one buffer: a block of rows against a vocabulary would be gigabytes, and fresh
     buffers, each a little further up, add up to as much.
     """
-    size = max(1, MOST_SCORES // num_classes)
+    size = max(SCORES // num_classes, min(LEAST_ROWS, MOST_SCORES // num_classes), 1)
     buffer = rows.new_empty(min(size, len(rows)), num_classes)
     chosen = torch.empty(len(rows), dtype=torch.int64, device=rows.device)
     for start in range(0, len(rows), size):

@@ -14,7 +14,7 @@ from torch import Tensor
 from ncbook import etf
 from ncbook.metrics.class_moments import row_squares
 
-TILE = 1024  # 8 MB of pairs
+TILE = 256  # half a megabyte of pairs, which a dozen operations pass over while it is in the caches
 
 
 def squared_distances(rows: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
