@@ -30,6 +30,9 @@ test: ## check everything: style, types, units, a strict build, the pages in a b
 test-colab: ## run every chapter alone, on the versions that Colab ships (makes .venv-colab)
 	@$(PYTHON) -m tools test-colab
 
+test-processor: ## run every chapter with the rounding of another processor (a quarter of an hour)
+	@$(PYTHON) -m tools test-processor
+
 fuzz: ## let the property tests look for new cases instead of the same ones
 	@$(PYTHON) -m tools fuzz
 
@@ -57,4 +60,4 @@ repository: ## write the repository's address everywhere: make repository URL=ht
 clean: ## remove what was built, keep .venv
 	rm -rf _build build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
 
-.PHONY: help setup book serve offline pdf epub test test-colab fuzz notebooks assignments format benchmark picture lock repository clean
+.PHONY: help setup book serve offline pdf epub test test-colab test-processor fuzz notebooks assignments format benchmark picture lock repository clean

@@ -24,6 +24,7 @@ COMMANDS = {
     "epub": ("pack the built book into _build/neural-collapse.epub", ["tools.epub"]),
     "test": ("check everything: style, types, units, a strict build, the pages, the course", ["tools.stages", "all"]),
     "test-colab": ("run every chapter alone, on the versions that Colab ships", ["tools.stages", "colab"]),
+    "test-processor": ("run every chapter with the rounding of another processor", ["tools.stages", "processor"]),
     "units": ("run the package's own tests alone", ["tools.stages", "units"]),
     "fuzz": ("let the property tests look for new cases instead of the same ones", ["tools.stages", "fuzz"]),
     "notebooks": ("execute and clean every notebook in place", ["tools.notebooks", "run"]),

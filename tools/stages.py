@@ -2,6 +2,7 @@
 
     python -m tools.stages all      every stage below, one after the other
     python -m tools.stages colab    every chapter alone on the versions that Colab ships
+    python -m tools.stages processor    every chapter with the rounding of another processor, against what it stores
     python -m tools.stages total    the count of all that ran last
 
 Every stage runs even where an earlier one failed, so that one run shows all that is wrong.
@@ -72,6 +73,11 @@ def colab() -> bool:
     return all([pytest("colab", "tests/colab/test_chapters.py"), pytest("colab-course", "tests/colab/test_course.py")])
 
 
+def processor() -> bool:
+    chapters = sorted(str(path) for path in ROOT.glob("chapters/*.ipynb"))
+    return command("processor", "python", "-m", "tools.texts", "--another-processor", "1", *chapters)
+
+
 STAGES: dict[str, Callable[[], bool]] = {
     "style": lambda: command("style", "ruff", "check", "."),
     "format": lambda: command("format", "ruff", "format", "--check", "."),
@@ -84,7 +90,7 @@ STAGES: dict[str, Callable[[], bool]] = {
     "small": small,
     "proofs": lambda: pytest("proofs", "tests/proofs", "-n", WORKERS, "--dist", "worksteal"),
 }
-APART = {"colab": colab, "fuzz": fuzz}  # run by name only
+APART = {"colab": colab, "fuzz": fuzz, "processor": processor}  # run by name only
 
 
 def counts() -> tuple[int, int, int]:

@@ -285,7 +285,7 @@
       const ticks = [0, 90, 180, 270, 360].map((v) => [v, String(v)]);
       const c = chart(lab, "loss of a feature over its angle to its class's row", [430, 310], { low: 0, high: 360, label: "angle to its class's row (degrees)", ticks }, { low: 0, high: 1, label: "loss" });
       const curves = [c.curve(live.colors[0]), c.curve(live.colors[1], "8 5")], far = c.level(), dots = [c.dot(live.colors[0]), c.dot(live.colors[1])];
-      c.legend([live.colors[0], "", "in the plane of the rows", 200], [live.colors[1], "8 5", "out of it", 0]);
+      c.legend([live.colors[0], "", "in the plane of the rows", 230], [live.colors[1], "8 5", "out of it", 0]);
       dots.forEach((dot, i) => dot.on(["feature in the plane", "feature out of it"][i], (x) => turn.angle.set(c.x.back(x)), (right, up) => turn.angle.nudge(right + up)));
       const loss = (angle, spare) => kernel.swing(state.K, state.tau, (angle * Math.PI) / 180, spare);
       return {

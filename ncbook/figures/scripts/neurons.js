@@ -59,7 +59,7 @@
       }, () => lab.stop());
       return mark;
     });
-    const setScale = lab.slider("scale", "size of the start", -6, -0.5, 0.25, first.scale, (x) => { lab.stop(); state.scale = x; begin(); }, (x) => "10^" + live.show(x, 2));
+    const setScale = lab.slider("scale", "size of the start", -6, -0.5, 0.25, first.scale, (x) => { lab.stop(); state.scale = x; begin(); }, (x) => (10 ** x).toExponential(1).replace("-", "−"));
     lab.buttons(
       ["Flow", () => lab.play(() => step(4))],
       ["One step", () => { lab.stop(); step(1); lab.keep(); }],

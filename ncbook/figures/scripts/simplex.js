@@ -127,7 +127,7 @@
         for (let j = 0; j < state.K; j += 1) {
           const cell = live.svg("g", { transform: `translate(${10 + j * side} ${10 + i * side})` }, cells);
           live.svg("rect", { width: side - 2, height: side - 2, rx: 3 }, cell);
-          live.svg("text", { x: side / 2 - 1, y: side / 2 + 4, class: "nclive-cell", "font-size": Math.min(15, side / 2.9) }, cell);
+          live.svg("text", { x: side / 2 - 1, y: side / 2 + 4, class: "nclive-cell", "font-size": Math.min(15, side / 3.3) }, cell);
         }
       }
     }
