@@ -18,7 +18,8 @@ from ncbook.metrics.unit_rows import deviations, unit_rows
 
 # 2 MB of float64 a block: it stays in the caches while a dozen operations pass over it, and each is worth its call.
 BLOCK_ENTRIES = 2**18
-# Distances or logits held at once: 2 MB stay in the caches; but 128 rows, or the classes are read too often, up to 64 MB.
+# Distances or logits held at once: 2 MB, which stay in the caches; of a vocabulary 128 rows, up to 64 MB, lest it be
+# read too often.
 SCORES, LEAST_ROWS, MOST_SCORES = 2**18, 128, 2**23
 EPS = torch.finfo(torch.float64).eps
 
@@ -155,38 +156,6 @@ def first_read(features: Tensor, labels: Tensor, num_classes: int) -> FirstRead:
     unit_scatters = (unit_counts * (1 - row_squares(unit_means))).clamp_min(0)
     references = reference.expand_as(offsets)
     return FirstRead(Moments(counts, references, offsets, scatters, unit_counts, unit_scatters), unit_means)
-
-
-@dataclass(frozen=True)
-class Whitener:
-    """The map ``T`` with ``T' T`` the pseudo-inverse of the between-class covariance ``Sigma_B``."""
-
-    matrix: Tensor  # (rank, d)
-    singular_values: Tensor  # (min(K - 1, d),) descending, of the weighted, centred class means
-    rank: int  # how many of them stand above round-off
-
-
-def whitener(moments: Moments, between: Averaging) -> Whitener:
-    """Factor the pseudo-inverse of ``Sigma_B`` from a thin SVD of the centred class means.
-
-    The centred means are linearly dependent by construction, so of their K singular values one is zero in exact
-    arithmetic and round-off in ours. It is left out because of that, not because a cut-off happens to catch it:
-    a cut-off that misses it divides by round-off.
-    """
-    weights = moments.class_weights(between)
-    M = weights.sqrt()[:, None] * moments.centred(between)
-    K, d = M.shape
-    # QR first: the SVD of the small triangular factor is several times faster than that of the (K, d) matrix.
-    if d >= K:
-        basis, triangle = torch.linalg.qr(M.T)
-        left, singular_values, _ = torch.linalg.svd(triangle)
-        right = (basis @ left).T
-    else:
-        _, triangle = torch.linalg.qr(M, mode="r")  # the (K, d) basis is not needed
-        _, singular_values, right = torch.linalg.svd(triangle)
-    singular_values = singular_values[: min(K - 1, d)]
-    rank = int((singular_values > EPS * max(K, d) * moments.spread).sum())
-    return Whitener(right[:rank] / singular_values[:rank, None], singular_values, rank)
 
 
 @dataclass(frozen=True)

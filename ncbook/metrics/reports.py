@@ -18,9 +18,10 @@ from ncbook import checks
 from ncbook.metrics.arrays import as_tensor
 from ncbook.metrics.baselines import Baselines
 from ncbook.metrics.choices import Averaging, Choices, Selection
-from ncbook.metrics.class_moments import Head, SecondRead, Whitener, row_squares
+from ncbook.metrics.class_moments import Head, SecondRead, row_squares
 from ncbook.metrics.class_table import ClassTable, class_table
 from ncbook.metrics.geometry import cdnv, duality, frame, norm
+from ncbook.metrics.whitening import Whitener
 
 # Printed only where they say something.
 OCCASIONAL = ("correction", "singletons", "classes", "classes_left_out", "samples_left_out")

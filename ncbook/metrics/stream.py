@@ -29,11 +29,11 @@ from ncbook.metrics.class_moments import (
     nearest_mean,
     row_squares,
     sums_by_class,
-    whitener,
 )
 from ncbook.metrics.reports import LeftOut, NeuralCollapseReport, classifier_arguments, plotted, report
 from ncbook.metrics.stream_state import Parts, add_gram, fold_directions, merge
 from ncbook.metrics.unit_rows import unit_rows
+from ncbook.metrics.whitening import whitener
 
 
 class _Opaque:

@@ -20,9 +20,9 @@ from ncbook.metrics.class_moments import (
     nearest_mean,
     row_squares,
     second_read,
-    whitener,
 )
 from ncbook.metrics.reports import classifier_arguments
+from ncbook.metrics.whitening import whitener
 
 
 @dataclass(frozen=True)
