@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from ncbook.experiments import provenance, write_record
@@ -257,6 +258,7 @@ def main() -> None:
         global CLOCK
         CLOCK, given.threads = time.process_time, 1
     torch.set_num_threads(given.threads)
+    threadpool_limits(given.threads)  # SciPy's BLAS counts its threads for itself
     load = Path("/proc/loadavg").read_text().split()[0] if Path("/proc/loadavg").exists() else "unknown"
     name = torch.cuda.get_device_name() if given.device == "cuda" else platform.processor() or platform.machine()
     clock = "CPU time" if given.cpu_time else "wall-clock time"
