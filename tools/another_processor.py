@@ -15,12 +15,9 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-PRODUCTS = {
-    getattr(torch.ops.aten, name).default
-    for name in ("mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "convolution", "convolution_backward")
-}
-
-
+NAMES = "mm addmm bmm baddbmm mv addmv dot convolution convolution_backward"
+UNDER_INFERENCE = "linear matmul conv2d"  # what it does not take apart
+PRODUCTS = {getattr(torch.ops.aten, name).default for name in (NAMES + " " + UNDER_INFERENCE).split()}
 INTEGERS = {8: torch.int64, 4: torch.int32, 2: torch.int16}  # of as many bytes as a number
 
 

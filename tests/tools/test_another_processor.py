@@ -38,6 +38,17 @@ def test_products_move_by_their_last_digit_and_nothing_else_does(dtype):
         assert torch.equal(old, new)
 
 
+@pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad])
+def test_without_gradients_it_is_the_same_processor(mode):
+    layer = torch.nn.Sequential(torch.nn.Conv2d(1, 3, 3), torch.nn.Flatten(), torch.nn.Linear(108, 5))
+    x = torch.randn(20, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    with AnotherProcessor(1):
+        trained = layer(x)
+        with mode():
+            assert torch.equal(layer(x), trained)
+    assert not torch.equal(layer(x), trained)
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 def test_a_number_goes_to_a_neighbour_or_stays_and_what_has_none_stays(dtype):
     x = torch.randn(20_000, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).to(dtype)

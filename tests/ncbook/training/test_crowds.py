@@ -77,7 +77,7 @@ def test_stacked_muon_is_torch_muon_on_every_slice(shape):
         search.step(), other.step()
     moved = (ours - stack).norm()
     # torch rounds the matrices to bfloat16, eight bits
-    assert (ours - torch.stack([*theirs])).norm() < 0.03 * moved
+    assert (ours - torch.stack([*theirs])).norm() < 0.1 * moved
 
 
 def test_newton_schulz_keeps_singular_vectors_and_zero_row_sums():
