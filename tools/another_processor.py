@@ -9,7 +9,6 @@ same product comes out the same again, as on any one processor. What a chapter s
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import torch
@@ -44,7 +43,3 @@ class AnotherProcessor(TorchDispatchMode):
         step *= result.isfinite() & (result != 0)
         # A number's neighbours are one away as integers, too.
         return (bits + step.to(bits.dtype)).view(result.dtype)
-
-
-if __name__ == "__main__":  # as a kernel's first code
-    AnotherProcessor(int(os.environ["NCBOOK_PROCESSOR"])).__enter__()

@@ -10,17 +10,16 @@ The rules are nbval's: all that is printed, and every text that is shown, but fo
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 
-from tools import another_processor
 from tools.execution import execute_all
 from tools.numbers import compare
 
+PROCESSOR = Path(__file__).with_name("another_processor.py")  # for kernels to read: importing it brings torch
 PICTURES = ("image/png", "image/jpeg", "image/svg+xml", "application/vnd.jupyter.widget-view+json")
 
 
@@ -83,14 +82,17 @@ def disagreements(stored: nbformat.NotebookNode, fresh: nbformat.NotebookNode) -
             yield number, found
 
 
+def on_another_processor(seed: int) -> str:
+    """Return the code that a kernel runs first to round as another processor does."""
+    return PROCESSOR.read_text(encoding="utf-8") + f"\nAnotherProcessor({seed}).__enter__()\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("notebooks", nargs="+", type=Path)
     parser.add_argument("--another-processor", type=int, metavar="SEED", help="see tools/another_processor.py")
-    given, before = parser.parse_args(), ""
-    if given.another_processor is not None:
-        before = Path(another_processor.__file__).read_text(encoding="utf-8")
-        os.environ["NCBOOK_PROCESSOR"] = str(given.another_processor)
+    given = parser.parse_args()
+    before = "" if given.another_processor is None else on_another_processor(given.another_processor)
     wrong = []
     for outcome in execute_all(given.notebooks, before=before):
         if outcome.failure:

@@ -90,7 +90,7 @@ def test_a_link_with_nonsense_starts_at_the_beginning(show, view):
 
 
 @by_handle
-def test_a_frame_is_drawn_within_a_frame(show, view):
+def test_a_frame_costs_less_than_four_milliseconds(show, view):
     page = show(view)
     page.locator(".nclive-handle").first.focus()
     for key in ["ArrowRight"] * 8 + ["ArrowLeft"] * 8:
@@ -98,7 +98,7 @@ def test_a_frame_is_drawn_within_a_frame(show, view):
         settle(page)
     costs = page.evaluate(f"{LAB}.costs")
     # The quickest: how busy the machine is has no say. Medians are printed by benchmarks/frames.py.
-    assert len(costs) > 10 and min(costs) < 1000 / 60
+    assert len(costs) > 10 and min(costs) < 4
 
 
 def test_the_best_margin_is_the_package_s_at_every_price(show):

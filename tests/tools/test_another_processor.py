@@ -1,13 +1,11 @@
 """The stand-in for another processor moves products by their last digit, forward and backward, and nothing else."""
 
-from pathlib import Path
-
 import nbformat
 import pytest
 import torch
 from nbformat.v4 import new_code_cell, new_notebook
 
-from tools import another_processor, execution
+from tools import execution, texts
 from tools.another_processor import AnotherProcessor
 
 
@@ -60,11 +58,10 @@ def test_a_number_goes_to_a_neighbour_or_stays_and_what_has_none_stays(dtype):
     assert AnotherProcessor(1).moved(bare).tolist() == bare.tolist() and moved.isfinite().all()
 
 
-def test_a_kernel_runs_on_it_from_the_first_cell(tmp_path, monkeypatch):
+def test_a_kernel_runs_on_it_from_the_first_cell(tmp_path):
     code = "import torch\nx = torch.full((50, 50), 0.1)\nprint(float((x @ x)[0, 0]))"
     path = tmp_path / "a.ipynb"
     nbformat.write(new_notebook(cells=[new_code_cell(code)]), path)
-    monkeypatch.setenv("NCBOOK_PROCESSOR", "1")
-    before = Path(another_processor.__file__).read_text(encoding="utf-8")
+    before = texts.on_another_processor(1)
     said = [execution.execute(path, before=first).notebook.cells[0].outputs[0].text for first in ("", before)]
     assert said[0] != said[1] and float(said[0]) == pytest.approx(float(said[1]), rel=1e-6)

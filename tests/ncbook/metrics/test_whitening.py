@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from ncbook.metrics import neural_collapse, whitening
+from ncbook.metrics.class_moments import first_read
 
 K, D, N = 60, 80, 400
 
@@ -54,8 +55,6 @@ def test_means_that_fill_their_space_badly_go_to_the_svd(seen, monkeypatch, merg
 
 
 def test_the_square_of_the_map_is_the_pseudo_inverse(seen):
-    from ncbook.metrics.class_moments import first_read
-
     H, y = features()
     moments = first_read(H, y, K).moments
     T = whitening.whitener(moments, "class").matrix
