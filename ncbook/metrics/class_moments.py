@@ -7,20 +7,20 @@ large common offset costs digits, and no ``d x d`` matrix is formed. `ncbook.met
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from ncbook.metrics.choices import Averaging
-from ncbook.metrics.unit_rows import deviations, unit_rows
+from ncbook.metrics.decisions import Head, both, nearest_mean
+from ncbook.metrics.members import Members
+from ncbook.metrics.scratch import Scratch
+from ncbook.metrics.unit_rows import deviations, inverse_norms
 
-# 2 MB of float64 a block: it stays in the caches while a dozen operations pass over it, and each is worth its call.
-BLOCK_ENTRIES = 2**18
-# Distances or logits held at once: 2 MB, which stay in the caches; of a vocabulary 128 rows, up to 64 MB, lest it be
-# read too often.
-SCORES, LEAST_ROWS, MOST_SCORES = 2**18, 128, 2**23
+# 1 MB of float64 a block: it stays in the caches while a dozen operations pass over it, and each is worth its call.
+BLOCK_ENTRIES = 2**17
 EPS = torch.finfo(torch.float64).eps
 
 
@@ -76,18 +76,20 @@ class Moments:
         return math.sqrt(float(total / self.counts.sum()))
 
 
-def blocks(features: Tensor, labels: Tensor, at_least: int = 32) -> Iterator[tuple[Tensor, Tensor, int | Tensor]]:
+def blocks(
+    features: Tensor, labels: Tensor, at_least: int = 32, scratch: Scratch | None = None
+) -> Iterator[tuple[Tensor, Tensor, int | Tensor]]:
     """Yield (rows in float64, their labels, index of the first row), a cacheful at a time.
 
     Rows with label -1 are left out; where there are any, the last entry holds the index of every row. The rows may be
-    overwritten by whoever asked for them, and are by the next block: all share one buffer, as fresh memory costs more
-    than a pass over it.
+    overwritten by whoever asked for them, and are by the next block: all share one buffer.
     """
     size = max(at_least, BLOCK_ENTRIES // features.shape[1])
     if features.device.type != "cpu":
         size *= 64
     gaps = bool((labels < 0).any())
-    buffer = features.new_empty(min(size, len(features)), features.shape[1], dtype=torch.float64)
+    shape = min(size, len(features)), features.shape[1]
+    buffer = (scratch or Scratch()).take("rows", shape, features.device)
     for start in range(0, len(features), size):
         rows, of = features[start : start + size], labels[start : start + size]
         if not gaps:
@@ -95,20 +97,7 @@ def blocks(features: Tensor, labels: Tensor, at_least: int = 32) -> Iterator[tup
             continue
         kept = (of >= 0).nonzero()[:, 0]
         if len(kept):
-            yield rows[kept].double(), of[kept], kept + start
-
-
-def sums_by_class(values: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-    """Return the sum of ``values`` (B,) over each class (K,), in float64; deterministic where torch is told to be."""
-    # Not bincount with weights: on a GPU it refuses to run under deterministic algorithms.
-    sums = torch.zeros(num_classes, dtype=torch.float64, device=values.device)
-    return sums.scatter_add_(0, labels, values.double())
-
-
-def add_by_class(sums: Tensor, rows: Tensor, labels: Tensor) -> Tensor:
-    """Add each row to the row of ``sums`` (K, d) that its label names, in place."""
-    # scatter_add_ with an expanded index takes PyTorch's parallel path over sorted rows; index_add_ does not.
-    return sums.scatter_add_(0, labels[:, None].expand_as(rows), rows)
+            yield buffer[: len(kept)].copy_(rows[kept]), of[kept], kept + start
 
 
 def check_classes(counts: Tensor) -> None:
@@ -143,49 +132,21 @@ def first_read(features: Tensor, labels: Tensor, num_classes: int) -> FirstRead:
     reference = features[int(measured.nonzero()[0])].double()  # any point near the data removes a common offset
     sums = torch.zeros(num_classes, len(reference), dtype=torch.float64, device=features.device)
     unit_sums = torch.zeros_like(sums)
-    unit_counts, squares = torch.zeros_like(counts), torch.zeros_like(counts)
+    zeros, squares = torch.zeros_like(counts), torch.zeros_like(counts)
     for rows, of, start in blocks(features, labels):
-        units, nonzero = unit_rows(rows, start)
-        add_by_class(unit_sums, units, of)
-        unit_counts += sums_by_class(nonzero.double(), of, num_classes)
+        members, (inverse, nonzero) = Members(of, num_classes), inverse_norms(rows, start)
+        members.add_weighted(unit_sums, rows, inverse)
+        if nonzero is not None:
+            zeros += members.totals(~nonzero)
         rows -= reference
-        add_by_class(sums, rows, of)
-        squares += sums_by_class(row_squares(rows), of, num_classes)
+        members.add(sums, rows)
+        squares += members.totals(row_squares(rows))
+    unit_counts = counts - zeros
     offsets, unit_means = sums / counts[:, None], unit_sums / unit_counts.clamp_min(1)[:, None]
     scatters = (squares - counts * row_squares(offsets)).clamp_min(0)
     unit_scatters = (unit_counts * (1 - row_squares(unit_means))).clamp_min(0)
     references = reference.expand_as(offsets)
     return FirstRead(Moments(counts, references, offsets, scatters, unit_counts, unit_scatters), unit_means)
-
-
-@dataclass(frozen=True)
-class Head:
-    """The whole classifier, and where the measured classes are among its rows."""
-
-    weight: Tensor  # (K, d), float64
-    bias: Tensor | None  # (K,)
-    classes: Tensor | None  # (K',) the rows of the measured classes, None for all
-
-    def decide(self, rows: Tensor) -> Tensor:
-        """Return the place of the decision of each row among the measured classes; -1 for a class left out."""
-        chosen = _highest(rows, len(self.weight), self._logits)
-        return chosen if self.classes is None else places(chosen, self.classes)
-
-    def _logits(self, rows: Tensor, out: Tensor) -> Tensor:
-        torch.mm(rows, self.weight.T, out=out)
-        return out if self.bias is None else out.add_(self.bias)
-
-    def measured(self) -> tuple[Tensor, Tensor | None]:
-        """Return the rows and biases of the measured classes."""
-        if self.classes is None:
-            return self.weight, self.bias
-        return self.weight[self.classes], None if self.bias is None else self.bias[self.classes]
-
-
-def places(chosen: Tensor, classes: Tensor) -> Tensor:
-    """Return the index of each entry of ``chosen`` in the ascending ``classes``; -1 where it is not among them."""
-    place = torch.searchsorted(classes, chosen).clamp_max(len(classes) - 1)
-    return torch.where(classes[place] == chosen, place, -1)
 
 
 @dataclass(frozen=True)
@@ -217,24 +178,24 @@ def second_read(
     axes = torch.nn.functional.normalize(read.direction_means, dim=1) if any_tight else means
     turns = torch.zeros_like(means if any_tight else means[:0])
     residual_sums = torch.zeros_like(means)
-    scatters, whitened, directions, nearest, right, agreeing = (zeros.clone() for _ in range(6))
-    nearest_to = nearest_mean(means)
+    scatters, whitened, directions = (zeros.clone() for _ in range(3))
+    hits = zeros[:, None].repeat(1, 3)
+    decide = None if head is None else both(nearest_mean(means), head)
     # A large T is read once for every block: larger blocks then.
-    for rows, of, _ in blocks(features, labels, 1024 if len(T) > 100 else 32):
+    for rows, of, _ in blocks(features, labels, max(32, min(1024, 2 * len(T)))):
+        members = Members(of, K)
         if any_tight:
             mine = (tight[of] & rows.any(1)).nonzero()[:, 0]
-            off = deviations(rows[mine], axes[of[mine]])
-            add_by_class(turns, off, of[mine])
-            directions += sums_by_class(row_squares(off), of[mine], K)
-        if head is not None:
-            hits = _decisions(rows, of, nearest_to, head)
-            for total, hit in zip((nearest, right, agreeing), hits):
-                total += sums_by_class(hit, of, K)
-        rows -= means.index_select(0, of)  # half the time of means[of]
-        add_by_class(residual_sums, rows, of)
-        scatters += sums_by_class(row_squares(rows), of, K)
-        # T first: for few classes the product is twice as quick this way round.
-        whitened += sums_by_class(row_squares((T @ rows.T).T), of, K)
+            off, theirs = deviations(rows[mine], axes[of[mine]]), Members(of[mine], K)
+            theirs.add(turns, off)
+            directions += theirs.totals(row_squares(off))
+        if decide is not None:
+            near, chosen = decide(rows)
+            hits += members.totals(torch.stack((near == of, chosen == of, chosen == near), 1))
+        members.add(residual_sums, members.subtract(rows, means))
+        scatters += members.totals(row_squares(rows))
+        # T first: for few classes the product is twice as quick this way round, and so is the sum.
+        whitened += members.totals((T @ rows.T).square_().sum(0))
     # The residuals of a rounded mean do not sum to zero; their mean corrects it, and all that was summed about it.
     scatters -= row_squares(residual_sums) / first.counts
     whitened -= row_squares(residual_sums @ T.T) / first.counts
@@ -254,44 +215,7 @@ def second_read(
     mean_whitened = float(shares @ (whitened.clamp_min(0) * several / degrees.clamp_min(1)))
     if head is None:
         return SecondRead(exact, mean_whitened, None, None, None)
-    return SecondRead(exact, mean_whitened, nearest, right, agreeing)
-
-
-def _decisions(
-    rows: Tensor, of: Tensor, nearest_to: Callable[[Tensor], Tensor], head: Head
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return three masks: nearest mean right, classifier right, classifier agrees with the nearest mean."""
-    nearest = nearest_to(rows)
-    chosen = head.decide(rows)
-    return nearest == of, chosen == of, chosen == nearest
-
-
-def nearest_mean(means: Tensor) -> Callable[[Tensor], Tensor]:
-    """Return the map from rows to the index of the nearest of the ``means`` (K, d); the first of equally near ones."""
-    centre = means.mean(0)
-    centred = means - centre
-    # ||h - m||^2 = ||h||^2 - 2 <h, m> + ||m||^2, about the centre so that an offset costs no digits.
-    lengths = -row_squares(centred) / 2
-
-    def closeness(rows: Tensor, out: Tensor) -> Tensor:
-        return torch.addmm(lengths, rows - centre, centred.T, out=out)
-
-    return lambda rows: _highest(rows, len(means), closeness)
-
-
-def _highest(rows: Tensor, num_classes: int, score: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Return the index of the highest score of each row; ``score(rows, out)`` fills ``out`` (B, K).
-
-    A part of the rows at a time, in one buffer: a block of rows against a vocabulary would be gigabytes, and fresh
-    buffers, each a little further up, add up to as much.
-    """
-    size = max(SCORES // num_classes, min(LEAST_ROWS, MOST_SCORES // num_classes), 1)
-    buffer = rows.new_empty(min(size, len(rows)), num_classes)
-    chosen = torch.empty(len(rows), dtype=torch.int64, device=rows.device)
-    for start in range(0, len(rows), size):
-        part = rows[start : start + size]
-        chosen[start : start + size] = score(part, buffer[: len(part)]).argmax(1)
-    return chosen
+    return SecondRead(exact, mean_whitened, *hits.unbind(1))
 
 
 def row_squares(rows: Tensor) -> Tensor:

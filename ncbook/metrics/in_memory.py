@@ -12,7 +12,8 @@ from ncbook import checks
 from ncbook.metrics.arrays import feature_matrix, label_vector
 from ncbook.metrics.baselines import baselines
 from ncbook.metrics.choices import Averaging, Choices, select
-from ncbook.metrics.class_moments import Head, first_read, second_read
+from ncbook.metrics.class_moments import first_read, second_read
+from ncbook.metrics.decisions import Head
 from ncbook.metrics.reports import LeftOut, NeuralCollapseReport, classifier_arguments, report
 from ncbook.metrics.whitening import whitener
 

@@ -18,8 +18,9 @@ from ncbook import checks
 from ncbook.metrics.arrays import as_tensor
 from ncbook.metrics.baselines import Baselines
 from ncbook.metrics.choices import Averaging, Choices, Selection
-from ncbook.metrics.class_moments import Head, SecondRead, row_squares
+from ncbook.metrics.class_moments import SecondRead, row_squares
 from ncbook.metrics.class_table import ClassTable, class_table
+from ncbook.metrics.decisions import Head
 from ncbook.metrics.geometry import cdnv, duality, frame, norm
 from ncbook.metrics.whitening import Whitener
 
@@ -245,7 +246,7 @@ def report(
     centred, mean = moments.centred(between), moments.global_mean(between)
     M = frame(centred, between_map.rank > 0)
     singular = between_map.singular_values[: between_map.rank]
-    variability, confusion = _variability(read, between_map, choices)
+    variability, confusion = _variability(read, between_map, choices, centred)
     W = frame(weight, bool(weight.any())) if weight is not None else dict.fromkeys(M)
     return NeuralCollapseReport(
         **variability,
@@ -285,7 +286,7 @@ def report(
 
 
 def _variability(
-    read: SecondRead, between_map: Whitener, choices: Choices
+    read: SecondRead, between_map: Whitener, choices: Choices, centred: Tensor
 ) -> tuple[dict[str, Any], tuple[Tensor, Tensor]]:
     """NC1 in its four forms; and each class's largest CDNV, and with whom."""
     moments, within, correction = read.moments, choices.within, choices.correction
@@ -297,11 +298,11 @@ def _variability(
     within_trace = float(moments.within_weights(within, correction) @ variances)
     collapsed = between_map.rank == 0
     none = math.nan if within_trace == 0 else math.inf
-    between_trace = float(moments.class_weights(choices.between) @ row_squares(moments.centred(choices.between)))
+    between_trace = float(moments.class_weights(choices.between) @ row_squares(centred))
     turns, sizes = moments.direction_scatters, (moments.direction_counts - correction).clamp_min(0)
     directional = turns.sum() / sizes.sum() if within == "sample" else (turns / sizes)[sizes > 0].mean()
     shown = (degrees > 0).nonzero()[:, 0]
-    mean_cdnv, worst, partner = cdnv(moments.centred("class")[shown], variances[shown])
+    mean_cdnv, worst, partner = cdnv(centred[shown], variances[shown])  # whatever the means are centred about
     confusion = torch.full_like(variances, math.nan), torch.zeros_like(counts, dtype=torch.int64)
     confusion[0][shown], confusion[1][shown] = worst, shown[partner]
     values = {

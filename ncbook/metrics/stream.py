@@ -19,20 +19,19 @@ from ncbook.metrics.arrays import as_tensor, feature_matrix, label_vector
 from ncbook.metrics.choices import Averaging, Choices
 from ncbook.metrics.class_moments import (
     BLOCK_ENTRIES,
-    Head,
     Moments,
     SecondRead,
-    add_by_class,
     blocks,
     check_classes,
     first_samples,
-    nearest_mean,
     row_squares,
-    sums_by_class,
 )
+from ncbook.metrics.decisions import Head, nearest_mean
+from ncbook.metrics.members import FEW, Members
 from ncbook.metrics.reports import LeftOut, NeuralCollapseReport, classifier_arguments, plotted, report
+from ncbook.metrics.scratch import Scratch
 from ncbook.metrics.stream_state import Parts, add_gram, fold_directions, merge
-from ncbook.metrics.unit_rows import unit_rows
+from ncbook.metrics.unit_rows import inverse_norms, plainly_finite
 from ncbook.metrics.whitening import whitener
 
 
@@ -120,6 +119,7 @@ class NeuralCollapse(Metric):
             class_means = class_means.detach().double()
         self.register_buffer("asked", self._asked(), persistent=False)
         self.register_buffer("class_means_given", class_means, persistent=False)
+        self._scratch = Scratch()
         sizes = (self.num_classes, self.feature_dim)
         packed = torch.zeros(Parts.size(*sizes), dtype=torch.float64)
         reduce = functools.partial(merge, num_classes=sizes[0], feature_dim=sizes[1], row_scales=self._row_scales())
@@ -145,30 +145,31 @@ class NeuralCollapse(Metric):
         if dropped == len(labels):
             self._parts().dropped.add_(dropped)
             return
-        parts, size = self._parts(), max(1024, BLOCK_ENTRIES // self.feature_dim)
-        if len(features) > size:  # more than one block: look at all of it before changing anything
-            for rows, _, start in blocks(features, labels):
-                unit_rows(rows, start)
+        parts, size = self._parts(), max(min(1024, self.feature_dim), BLOCK_ENTRIES // self.feature_dim)
+        if len(features) > size and not plainly_finite(features):  # look at all of it before changing anything
+            for rows, _, start in blocks(features, labels, scratch=self._scratch):
+                inverse_norms(rows, start)
         decisions = None if logits is None else logits.detach().argmax(1).to(features.device)
-        # At least 1024 rows a product: every product reads and writes the d x d matrix once.
-        for rows, of, start in blocks(features, labels, size):
-            units, nonzero = unit_rows(rows, start)
+        # At least d rows a product, or 1024: every product reads and writes the d x d matrix once.
+        for rows, of, start in blocks(features, labels, size, self._scratch):
+            inverse, nonzero = inverse_norms(rows, start)
             index = start if isinstance(start, Tensor) else slice(start, start + len(rows))
             self._judge(parts, rows, of, None if decisions is None else decisions[index])
-            self._fold(parts, rows, units, nonzero, of)
+            self._fold(parts, rows, inverse, nonzero, of)
         parts.dropped.add_(dropped)
 
     def _dropped(self, labels: Tensor) -> tuple[int, Tensor]:
         """Return how many samples are left out, and the labels with -1 for them, checked."""
-        index, out = self.choices.ignore_index, torch.zeros_like(labels, dtype=torch.bool)
-        if index is not None:
+        index, out = self.choices.ignore_index, None
+        if index is not None and bool((labels == index).any()):
             out = labels == index
-        if not bool(out.all()):
-            checks.labels("labels", labels[~out], None, self.num_classes)
+        if out is None or not bool(out.all()):
+            checks.labels("labels", labels if out is None else labels[~out], None, self.num_classes)
         if self.asked is not None:
-            out = out | ~self.asked.to(labels.device)[labels.clamp_min(0)]
-        count = int(out.sum())
-        return count, labels.masked_fill(out, -1) if count else labels
+            others = ~self.asked.to(labels.device)[labels.clamp_min(0)]
+            out = others if out is None else out | others
+        count = 0 if out is None else int(out.sum())
+        return count, labels if out is None else labels.masked_fill(out, -1)
 
     def _asked(self) -> Tensor | None:
         """Return a mask (K,) of the classes whose samples are folded in; None for all."""
@@ -263,8 +264,9 @@ class NeuralCollapse(Metric):
         """Count decisions: of the classifier, and of the nearest given mean."""
 
         def count(into: Tensor, hits: Tensor) -> None:
-            into.add_(sums_by_class(hits, labels, self.num_classes))
+            into.add_(members.totals(hits))
 
+        members = Members(labels, self.num_classes)
         if chosen is not None:
             count(parts.judged, torch.ones_like(labels))
             count(parts.right, chosen == labels)
@@ -280,32 +282,47 @@ class NeuralCollapse(Metric):
         assert given is not None
         if self.asked is not None:
             numbers = self.asked.to(rows.device).nonzero()[:, 0]
-            return numbers[nearest_mean(given[numbers])(rows)]
-        return nearest_mean(given)(rows)
+            return numbers[nearest_mean(given[numbers]).highest(rows)]
+        return nearest_mean(given).highest(rows)
 
-    def _fold(self, parts: Parts, rows: Tensor, units: Tensor, nonzero: Tensor, labels: Tensor) -> None:
+    def _fold(self, parts: Parts, rows: Tensor, inverse: Tensor, nonzero: Tensor | None, labels: Tensor) -> None:
         """Add rows (B, d) to the moments, each by one row of one product.
 
         With ``n_a`` samples of mean ``a`` so far and ``n_b`` new ones of mean ``b``, the scatter grows by
         ``S_b + n_a n_b / (n_a + n_b) (b - a)(b - a)'``, which is ``sum z z'`` over the new samples for
         ``z = h - a - (1 - sqrt(n_a / (n_a + n_b))) (b - a)``.
         """
-        # Only the classes at hand are touched: a batch of 256 holds few of 1000.
-        present, of, samples = torch.unique(labels, return_inverse=True, return_counts=True)
-        before, first = parts.counts[present], first_samples(of, len(present))
-        references = torch.where((before == 0)[:, None], rows[first], parts.references[present])
-        fold_directions(parts, rows, units, nonzero, references, present, of)
+        present, of, samples = self._present(labels)
+        before, members = parts.counts[present], Members(of, len(samples))
+        references, new = parts.references[present], (before == 0)[:, None]
+        if bool(new.any()):
+            references = torch.where(new, rows[first_samples(of, len(samples))], references)
+            parts.references[present] = references
+        units = torch.mul(
+            rows, inverse[:, None], out=self._scratch.take("units", (len(rows), self.feature_dim), rows.device)
+        )
+        fold_directions(parts, rows, units, nonzero, references, present, members)
 
-        rows -= references.index_select(0, of)
+        members.subtract(rows, references)
         share = samples / (before + samples)
-        shift = add_by_class(torch.zeros_like(references), rows, of) / samples[:, None] - parts.offsets[present]
-        rows -= (parts.offsets[present] + (1 - (1 - share).sqrt())[:, None] * shift).index_select(0, of)
-        parts.references[present] = references
+        shift = members.add(torch.zeros_like(references), rows) / samples[:, None] - parts.offsets[present]
+        members.subtract(rows, parts.offsets[present] + (1 - (1 - share).sqrt())[:, None] * shift)
         parts.offsets[present] += share[:, None] * shift
-        parts.scatters[present] += sums_by_class(row_squares(rows), of, len(present))
+        parts.scatters[present] += members.totals(row_squares(rows))
         parts.counts[present] += samples
         scales = self._row_scales()
         add_gram(parts.scatter, rows if scales is None else rows.mul_(scales.to(rows.device)[labels][:, None]))
+
+    def _present(self, labels: Tensor) -> tuple[Tensor | slice, Tensor, Tensor]:
+        """Return the classes at hand, each label's place among them, and how many samples each has.
+
+        Only these are touched: a batch of 256 holds few of 1000. Few classes are usually all there.
+        """
+        if self.num_classes <= FEW:
+            samples = torch.bincount(labels, minlength=self.num_classes)
+            if bool(samples.all()):
+                return slice(None), labels, samples
+        return torch.unique(labels, return_inverse=True, return_counts=True)
 
     def plot(self, val: Any = None, ax: Any = None) -> Any:
         """Plot the measures that vanish at collapse, on a logarithmic axis; return the figure and its axes.

@@ -9,7 +9,8 @@ import torch
 from scipy.linalg.blas import dsyrk
 from torch import Tensor
 
-from ncbook.metrics.class_moments import add_by_class, row_squares, sums_by_class
+from ncbook.metrics.class_moments import row_squares
+from ncbook.metrics.members import Members
 from ncbook.metrics.unit_rows import deviations
 
 SUMS = (
@@ -121,29 +122,35 @@ def fold_directions(
     parts: Parts,
     rows: Tensor,
     units: Tensor,
-    nonzero: Tensor,
+    nonzero: Tensor | None,
     references: Tensor,
-    present: Tensor,
-    of: Tensor,
+    present: Tensor | slice,
+    members: Members,
 ) -> None:
-    """Add the directions of rows (B, d), measured from those of the references, to their moments."""
+    """Add the directions of rows (B, d), measured from those of the references, to their moments.
+
+    ``units`` (B, d) are the rows over their norms, and are overwritten; ``nonzero`` (B,) tells the rows that have a
+    direction, ``None`` for all.
+    """
     axes = directions_of(references)
-    turns = units.sub_(axes.index_select(0, of))  # half the time of axes[of]
+    turns = members.subtract(units, axes)
     squares = row_squares(turns)
-    near = ((squares < 1e-6) & nonzero).nonzero()[:, 0]  # digits are lost below: compute them again
-    if len(near):
-        turns[near] = deviations(rows[near], axes[of[near]])
+    near = squares < 1e-6
+    if bool(near.any()):  # digits are lost below: compute them again
+        near = (near if nonzero is None else near & nonzero).nonzero()[:, 0]
+        turns[near] = deviations(rows[near], axes[members.labels[near]])
         squares[near] = row_squares(turns[near])
-    if not bool(nonzero.all()):
+    if nonzero is not None:
         turns *= nonzero[:, None]
-    weights = nonzero.double()
-    samples, before = sums_by_class(weights, of, len(axes)), parts.direction_counts[present]
-    mean = add_by_class(torch.zeros_like(axes), turns, of) / samples.clamp_min(1)[:, None]
-    sums = sums_by_class(squares * weights, of, len(axes))
+        squares *= nonzero
+    weights = torch.ones_like(squares) if nonzero is None else nonzero.double()
+    samples, sums = members.totals(torch.stack((weights, squares), 1)).unbind(1)
+    before = parts.direction_counts[present]
+    mean = members.add(torch.zeros_like(axes), turns) / samples.clamp_min(1)[:, None]
     off = sums - samples * row_squares(mean)
     # From an axis among the samples the difference keeps its digits, unless that sample is an outlier.
     if bool((off < 1e-4 * sums).any()):
-        off = sums_by_class(row_squares(turns - mean[of]) * weights, of, len(axes))
+        off = members.totals(row_squares(members.subtract(turns, mean)) * weights)
     share = samples / (before + samples).clamp_min(1)
     shift = (mean - parts.direction_offsets[present]) * (samples > 0)[:, None]
     parts.direction_scatters[present] += off + before * share * row_squares(shift)

@@ -6,12 +6,14 @@ difference has only seven correct ones. `deviations` computes that difference fr
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 
-def unit_rows(rows: Tensor, start: int | Tensor = 0) -> tuple[Tensor, Tensor]:
-    """Return the rows divided by their norms (zero rows stay zero), and which rows are not zero.
+def inverse_norms(rows: Tensor, start: int | Tensor = 0) -> tuple[Tensor, Tensor | None]:
+    """Return what makes unit vectors of the rows (B,), 0 for a zero row; and which rows are not zero, None for all.
 
     Args:
         rows: (B, d), float64.
@@ -21,13 +23,24 @@ def unit_rows(rows: Tensor, start: int | Tensor = 0) -> tuple[Tensor, Tensor]:
         ValueError: naming the first sample with a NaN or an infinity, or whose norm over- or underflows float64.
     """
     norms = torch.linalg.vector_norm(rows, dim=1)
-    if not bool((norms < 1e140).all()):
+    least, greatest = (float(end) for end in norms.aminmax())  # both nan where one norm is
+    if not greatest < 1e140:
         _report_bad_row(rows, norms, start)
+    if least >= 1e-140:
+        return norms.reciprocal(), None
     nonzero = norms > 0
-    smallest = norms.clamp_min(1e-140)
-    if not torch.equal(torch.where(nonzero, norms, smallest), smallest):
+    if bool((norms[nonzero] < 1e-140).any()):
         raise ValueError("features must not have norms below 1e-140, where squares underflow: rescale them")
-    return rows * smallest.reciprocal()[:, None], nonzero  # quicker than a division for each entry
+    return torch.where(nonzero, norms, math.inf).reciprocal(), nonzero
+
+
+def plainly_finite(features: Tensor) -> bool:
+    """Tell by one quick look, in the features' own precision, that `inverse_norms` takes them; False is no verdict."""
+    norms = torch.linalg.vector_norm(features, dim=1)
+    if norms.dtype not in (torch.float32, torch.float64):
+        return False
+    least, greatest = (float(end) for end in norms.aminmax())
+    return least > 1e-15 and greatest < 1e15
 
 
 def _report_bad_row(rows: Tensor, norms: Tensor, start: int | Tensor) -> None:

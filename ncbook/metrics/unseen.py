@@ -12,15 +12,14 @@ from ncbook import checks
 from ncbook.metrics.arrays import as_tensor, feature_matrix, label_vector
 from ncbook.metrics.class_moments import (
     EPS,
-    Head,
     Moments,
-    add_by_class,
     check_classes,
     first_read,
-    nearest_mean,
     row_squares,
     second_read,
 )
+from ncbook.metrics.decisions import Head, nearest_mean
+from ncbook.metrics.members import add_by_class
 from ncbook.metrics.reports import classifier_arguments
 from ncbook.metrics.whitening import whitener
 
@@ -92,7 +91,7 @@ def unseen_collapse(
     spread = second_read(features, labels, read, train.matrix, "sample").whitened / K
     moved = read.moments.means - means
     shift = float(read.moments.counts @ row_squares(moved @ train.matrix.T)) / len(features) / K
-    nearest = nearest_mean(means)(features.double())
+    nearest = nearest_mean(means).highest(features.double())
     chosen = None if weight is None else Head(weight, bias, None).decide(features.double())
     share = lambda hits: float(hits.double().mean())
     return UnseenReport(
@@ -142,7 +141,7 @@ def few_shot_accuracy(
         rank = torch.arange(len(order), device=labels.device) - (counts.cumsum(0) - counts)[labels[order]]
         few, rest = order[rank < shots], order[rank >= shots]
         means = features[few].view(K, shots, -1).mean(1)
-        hits = (nearest_mean(means)(features[rest]) == labels[rest]).double()
+        hits = (nearest_mean(means).highest(features[rest]) == labels[rest]).double()
         found.append(torch.zeros(K, device=hits.device).double().scatter_add_(0, labels[rest], hits) / (counts - shots))
     values = torch.stack(found).mean(1)
     return float(values.mean()), float(values.std() / episodes**0.5)

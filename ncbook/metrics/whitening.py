@@ -24,46 +24,49 @@ class Whitener:
 
 
 def whitener(moments: Moments, between: Averaging) -> Whitener:
-    """Factor the pseudo-inverse of ``Sigma_B`` from a thin SVD of the centred class means; many by a QR alone.
+    """Factor the pseudo-inverse of ``Sigma_B`` from the centred class means, without squaring their condition number.
 
-    The centred means are linearly dependent by construction, so of their K singular values one is zero in exact
-    arithmetic and round-off in ours. It is left out because of that, not because a cut-off happens to catch it:
-    a cut-off that misses it divides by round-off.
+    With ``M`` (K, d) the centred class means times the roots of their classes' weights, ``Sigma_B = M' M``.
     """
     roots = moments.class_weights(between).sqrt()
-    M = roots[:, None] * moments.centred(between)
-    K, d = M.shape
-    least = EPS * max(K, d) * moments.spread
-    if MANY < K <= d and (found := _without_svd(M, roots, least)) is not None:
-        return found
-    # QR first: the SVD of the small triangular factor is several times faster than that of the (K, d) matrix.
-    if d >= K:
-        basis, triangle = torch.linalg.qr(M.T)
+    A = _independent(roots[:, None] * moments.centred(between), roots)
+    rows, d = A.shape
+    least = EPS * max(rows + 1, d) * moments.spread
+    # QR first: the SVD of the small triangular factor is several times faster than that of the whole.
+    if rows > d:
+        _, triangle = torch.linalg.qr(A, mode="r")  # the (K - 1, d) basis is not needed
+        _, singular_values, right = torch.linalg.svd(triangle)
+    else:
+        basis, triangle = torch.linalg.qr(A.T)
+        if rows >= MANY and (found := _without_svd(basis, triangle, least)) is not None:
+            return found
         left, singular_values, _ = torch.linalg.svd(triangle)
         right = (basis @ left).T
-    else:
-        _, triangle = torch.linalg.qr(M, mode="r")  # the (K, d) basis is not needed
-        _, singular_values, right = torch.linalg.svd(triangle)
-    singular_values = singular_values[: min(K - 1, d)]
     rank = int((singular_values > least).sum())
     return Whitener(right[:rank] / singular_values[:rank, None], singular_values, rank)
 
 
-def _without_svd(M: Tensor, roots: Tensor, least: float) -> Whitener | None:
-    """Return the whitener of centred means (K, d) that fill K - 1 <= d dimensions well, or None where they do not.
+def _independent(M: Tensor, roots: Tensor) -> Tensor:
+    """Return ``A`` (K - 1, d) with ``A' A = M' M`` for centred means ``M`` (K, d).
 
-    ``roots' M = 0``. So a reflection that takes ``roots`` to the first axis leaves K - 1 independent rows ``A``; with
-    ``A' = Q R``, the pseudo-inverse of ``M' M`` is ``Q R^-T R^-1 Q'``, as exact as from an SVD. The singular values
-    are square roots of the eigenvalues of ``R R'``, whose error is a few ``EPS`` of the largest: the smallest root,
-    which only the condition number needs, keeps nine digits at least.
+    ``roots' M = 0``: of the K singular values of ``M`` one is zero in exact arithmetic and round-off in ours. A
+    reflection that takes ``roots`` to the first axis takes that one out; no cut-off has to catch it, and one that
+    missed it would divide by round-off.
     """
     direction = roots.clone()
-    direction[0] += 1  # all roots are positive, so nothing cancels
-    A = (M - direction[:, None] * (direction @ M) * (2 / direction.square().sum()))[1:]
-    basis, triangle = torch.linalg.qr(A.T)
+    direction[0] += 1  # roots is a unit vector of positive numbers: nothing cancels
+    return (M - direction[:, None] * (direction @ M) * (2 / direction.square().sum()))[1:]
+
+
+def _without_svd(basis: Tensor, triangle: Tensor, least: float) -> Whitener | None:
+    """Return the whitener of ``A`` with ``A' = basis triangle``, or None where ``A`` does not fill its space well.
+
+    The pseudo-inverse of ``A' A`` is ``Q R^-T R^-1 Q'``, as exact as from an SVD. The singular values are square roots
+    of the eigenvalues of ``R R'``, whose error is a few ``EPS`` of the largest: the smallest root, which only the
+    condition number needs, keeps nine digits at least.
+    """
     squares = torch.linalg.eigvalsh(triangle @ triangle.T)
     if not bool(squares[0] > (WELL**2) * squares[-1]) or not bool(squares[0].sqrt() > least):
         return None
     singular_values = squares.sqrt().flip(0)
-    T = torch.linalg.solve_triangular(triangle, basis.T, upper=True)
-    return Whitener(T, singular_values, len(T))
+    return Whitener(torch.linalg.solve_triangular(triangle, basis.T, upper=True), singular_values, len(squares))
