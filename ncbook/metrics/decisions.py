@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from collections.abc import Callable
@@ -45,13 +46,13 @@ class Scores:
         size = max(SCORES // K, min(LEAST_ROWS, MOST_SCORES // K), 1)
         buffer = rows.new_empty(min(size, len(rows)), K)
         chosen = torch.empty(len(rows), dtype=torch.int64, device=rows.device)
-        quick = self._quick(buffer) if K >= MANY and rows.device.type == "cpu" and keeps_single() else None
+        quick = self._quick if K >= MANY and rows.device.type == "cpu" and keeps_single() else None
         for start in range(0, len(rows), size):
             part = rows[start : start + size]
             if quick is None:
                 chosen[start : start + size] = self.of(part, buffer[: len(part)]).max(1).indices
                 continue
-            found, unsure = quick.highest(part)
+            found, unsure = quick.highest(part, buffer)
             if len(unsure):
                 found[unsure] = self.of(part[unsure], buffer[: len(unsure)]).max(1).indices
             chosen[start : start + size] = found
@@ -59,16 +60,14 @@ class Scores:
                 quick = None  # it does not pay
         return chosen
 
-    def _quick(self, buffer: Tensor) -> _Quick | None:
+    @functools.cached_property
+    def _quick(self) -> _Quick | None:
         largest = float(torch.linalg.vector_norm(self.weight, dim=1).max())
         offset = 0.0 if self.offsets is None else float(self.offsets.abs().max())
         if not (SAFE[0] < largest < SAFE[1] and offset < SAFE[1]):
             return None
         single = Scores(self.weight.float(), None if self.offsets is None else self.offsets.float(), None)
-        # The float64 scores of a few rows and the float32 scores of all are never there at once.
-        return _Quick(
-            single, self.centre, largest, offset, buffer.view(-1).view(torch.float32)[: buffer.numel()].view_as(buffer)
-        )
+        return _Quick(single, self.centre, largest, offset)
 
 
 @dataclass(frozen=True)
@@ -85,14 +84,17 @@ class _Quick:
     centre: Tensor | None
     largest: float  # norm of a class's weight
     offset: float  # the largest, in absolute value
-    buffer: Tensor
 
-    def highest(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the class of the highest score of each row, and the rows for which that is not sure."""
+    def highest(self, rows: Tensor, buffer: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the class of the highest score of each row, and the rows for which that is not sure.
+
+        The memory of the float64 ``buffer`` holds the scores: those of both precisions are never needed at once.
+        """
         if self.centre is not None:
             rows = rows - self.centre
         lengths = torch.linalg.vector_norm(rows, dim=1)
-        scores = self.single.of(rows.float(), self.buffer[: len(rows)])
+        single = buffer.view(-1).view(torch.float32)[: buffer.numel()].view_as(buffer)
+        scores = self.single.of(rows.float(), single[: len(rows)])
         best, chosen = scores.max(1)
         gap = best - scores.scatter_(1, chosen[:, None], -math.inf).amax(1)
         error = 1.02 * UNIT * ((rows.shape[1] + 6) * self.largest * lengths + 3 * self.offset)
@@ -158,7 +160,7 @@ def both(nearest: Scores, head: Head) -> Callable[[Tensor], tuple[Tensor, Tensor
     """Return the map from rows to the nearest mean and the classifier's decision: for few classes by one product."""
     outputs, K = head.scores, len(nearest.weight)
     if len(outputs.weight) > FEW or nearest.centre is not None:
-        return lambda rows: (nearest.highest(rows), head.decide(rows))
+        return lambda rows: (nearest.highest(rows), head.place(outputs.highest(rows)))
     assert nearest.offsets is not None
     bias = torch.zeros_like(outputs.weight[:, 0]) if outputs.offsets is None else outputs.offsets
     joined = Scores(torch.cat((nearest.weight, outputs.weight)), torch.cat((nearest.offsets, bias)), None)
