@@ -7,6 +7,7 @@ with it to show it, or hand the function to `explore`. The style is passed in, n
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -196,8 +197,14 @@ def bare(ax: Axes, limit: float) -> None:
     ax.spines[:].set_visible(False)
 
 
+WORD = re.compile(r"[^\W\d_]{4,}")  # longer than a unit's name
+
+
 class Table:
     """A table of texts, in HTML: a phone wraps it, a screen reader reads it, dark mode colours it.
+
+    A column in which a word stands is of class ``words``: set to the left, and broken where a line ends. Others hold
+    numbers: set to the right, and never broken.
 
     Args:
         head: the columns' names. rows: each as long as ``head``, its first text the row's name.
@@ -212,10 +219,15 @@ class Table:
         return f"Table({len(self.rows)} rows, {len(self.head)} columns)"
 
     def _repr_html_(self) -> str:
-        head = "".join(f'<th scope="col">{html.escape(text)}</th>' if text else "<td></td>" for text in self.head)
+        columns = list(zip(*self.rows))
+        kinds = [' class="words"' if any(map(WORD.search, texts)) else "" for texts in columns] or [""] * len(self.head)
+        head = "".join(
+            f'<th scope="col"{kind}>{html.escape(text)}</th>' if text else "<td></td>"
+            for text, kind in zip(self.head, kinds)
+        )
         rows = "".join(
             f'<tr><th scope="row">{html.escape(name)}</th>'
-            + "".join(f"<td>{html.escape(text)}</td>" for text in values)
+            + "".join(f"<td{kind}>{html.escape(text)}</td>" for text, kind in zip(values, kinds[1:]))
             + "</tr>"
             for name, *values in self.rows
         )

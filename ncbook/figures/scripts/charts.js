@@ -3,8 +3,7 @@
   "use strict";
   const live = window.ncLive, piece = live.svg, show = live.show;
 
-  const powers = (k) => "10" + String(k).replace(/./g, (c) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)]);
-  const small = (v) => (v === 0 ? "0" : v >= 0.001 && v < 1000 ? String(Number(v.toPrecision(3))) : v.toExponential(1).replace(/e([+-])(\d+)/, (_, sign, k) => " · " + powers((sign === "-" ? "-" : "") + k)));
+  const small = (v) => (v === 0 ? "0" : v >= 0.001 && v < 1000 ? String(Number(v.toPrecision(3))) : live.scientific(v));
   const ROUND = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100, 150, 200, 300, 500, 700, 1000];
   const round = (low, high) => ROUND.filter((k) => k >= low && k <= high);
 
@@ -20,7 +19,7 @@
     const [low, high] = [axis.low, axis.high], found = [];
     if (axis.log) {
       const a = Math.ceil(Math.log10(low) - 1e-9), b = Math.floor(Math.log10(high) + 1e-9), by = Math.ceil((b - a) / 5);
-      if (by > 1 || b - a > 2) for (let k = a; k <= b; k += by || 1) found.push([10 ** k, powers(k)]);
+      if (by > 1 || b - a > 2) for (let k = a; k <= b; k += by || 1) found.push([10 ** k, live.power(k)]);
       else for (let k = a - 1; k <= b; k += 1) for (const m of [1, 3]) if (m * 10 ** k >= low * 0.999 && m * 10 ** k <= high) found.push([m * 10 ** k, small(m * 10 ** k)]);
       return found;
     }

@@ -39,6 +39,13 @@
     return (value < 0 && Number(text) !== 0 ? "−" : "") + text;
   }
 
+  /* The same of a number too small or too large for decimals: 2.5 · 10⁻⁶. */
+  const power = (k) => "10" + String(k).replace(/./g, (c) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)]);
+  function scientific(value) {
+    const [digits, exponent] = Math.abs(value).toExponential(1).split("e");
+    return (value < 0 ? "−" : "") + digits + " · " + power(Number(exponent));
+  }
+
   /* A place in space as the reader sees it: turned about the vertical, then tipped forward. Returns x, y, depth. */
   function seen([x, y, z], yaw, pitch) {
     const c = Math.cos(yaw), s = Math.sin(yaw), a = Math.cos(pitch), b = Math.sin(pitch), back = -s * x + c * z;
@@ -221,7 +228,7 @@
   };
 
   window.ncLive = {
-    html, svg, set, show, random, seen,
+    html, svg, set, show, power, scientific, random, seen,
     still: () => still.matches,
     kernels: {},
     labs: {},

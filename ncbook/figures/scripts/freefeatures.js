@@ -144,7 +144,7 @@
         if (line) live.set(line, { x2: x(point[0]), y2: y(point[1]) });
       });
       live.set(ring, { r: (best.row / REACH) * MIDDLE });
-      const pieces = kernel.budget(W, H, decayW, decayH), small = (v) => (v >= 0.01 ? live.show(v, 3) : v < 1e-8 ? "0" : v.toExponential(1).replace("-", "−"));
+      const pieces = kernel.budget(W, H, decayW, decayH), small = (v) => (v >= 0.01 ? live.show(v, 3) : v < 1e-8 ? "0" : live.scientific(v));
       pieces.forEach((piece, i) => {
         live.set(bars[i][0], { width: Math.max(0, (SIZE - 16) * (Math.log10(Math.max(piece, 1e-8)) + 8) / 9) });
         const words = small(piece);

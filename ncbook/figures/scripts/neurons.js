@@ -59,7 +59,7 @@
       }, () => lab.stop());
       return mark;
     });
-    const setScale = lab.slider("scale", "size of the start", -6, -0.5, 0.25, first.scale, (x) => { lab.stop(); state.scale = x; begin(); }, (x) => (10 ** x).toExponential(1).replace("-", "−"));
+    const setScale = lab.slider("scale", "size of the start", -6, -0.5, 0.25, first.scale, (x) => { lab.stop(); state.scale = x; begin(); }, (x) => live.scientific(10 ** x));
     lab.buttons(
       ["Flow", () => lab.play(() => step(4))],
       ["One step", () => { lab.stop(); step(1); lab.keep(); }],
@@ -126,7 +126,7 @@
       const points = trail.length ? trail : [[alignment(), now]], across = (i) => 34 + ((SIZE - 42) * i) / Math.max(60, points.length - 1);
       curves.forEach((curve, c) => live.set(curve, { points: points.map((p, i) => `${across(i).toFixed(1)},${(30 + (SIZE - 58) * (1 - Math.min(1, p[c]))).toFixed(1)}`).join(" ") }));
       const count = (test) => String(whose.filter(test).length), size = Math.sqrt(W.flat().reduce((s, v) => s + v * v, 0) + V.flat().reduce((s, v) => s + v * v, 0));
-      tell([[live.show(now, 4), "0, never reached"], [count((k) => k >= 0) + " of " + WIDTH, ""], [count((k) => k === -2), "0"], [count((k) => k === -1), ""], [size >= 0.001 ? live.show(size, 3) : size.toExponential(1).replace("-", "−"), "grows for ever"]]);
+      tell([[live.show(now, 4), "0, never reached"], [count((k) => k >= 0) + " of " + WIDTH, ""], [count((k) => k === -2), "0"], [count((k) => k === -1), ""], [size >= 0.001 ? live.show(size, 3) : live.scientific(size), "grows for ever"]]);
       lab.say(`After ${took} steps: loss ${live.show(now, 3)} of its start, alignment ${live.show(alignment(), 2)}, ${count((k) => k >= 0)} of ${WIDTH} neurons belong to one class.`);
     }
     const placed = () => labels.map((k, i) => {

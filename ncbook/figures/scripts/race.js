@@ -85,7 +85,7 @@
     });
 
     const setL = lab.slider("L", "layers L", 2, 12, 1, first.L, (L) => { state.L = L; lab.keep(); });
-    const setDecay = lab.slider("decay", "decay λ", -6, -1, 0.05, Math.log10(first.decay), (x) => { state.decay = 10 ** x; lab.keep(); }, (x) => (10 ** x).toExponential(1).replace("-", "−"));
+    const setDecay = lab.slider("decay", "decay λ", -6, -1, 0.05, Math.log10(first.decay), (x) => { state.decay = 10 ** x; lab.keep(); }, (x) => live.scientific(10 ** x));
     const setK = lab.slider("K", "classes K", 3, 24, 1, first.K, (K) => { state.K = K; lab.keep(); });
     lab.buttons(["One more layer", () => { setL((state.L = state.L < 12 ? state.L + 1 : 2)); lab.keep(); }]);
     const tell = lab.readout([["least objective"], ["rank of the logits"], ["scale of the logits"], ["loss, of the objective"]], "simplex ETF");

@@ -161,7 +161,7 @@
       let widest = -1;
       state.W.forEach((v, i) => state.W.slice(0, i).forEach((w) => { widest = Math.max(widest, dot(v, w)); }));
       const angle = (cosine) => live.show((Math.acos(Math.max(-1, Math.min(1, cosine))) * 180) / Math.PI, 1) + "°";
-      const small = (v) => (v >= 1e-3 ? live.show(v, 4) : v.toExponential(1).replace("-", "−"));
+      const small = (v) => (v >= 1e-3 ? live.show(v, 4) : live.scientific(v));
       tell([[small(loss), (reachable ? "" : "above ") + small(least)], [small(slope), "0"], [angle(widest), (reachable ? "" : "below ") + angle(-1 / (state.K - 1))]]);
       const stuck = slope < 1e-4 && loss > 1.05 * least + 1e-9 && reachable ? " Stuck: nothing pulls, and yet it is not the least." : "";
       lab.say(`Loss ${small(loss)}, least possible ${small(least)}.${stuck}`);

@@ -212,7 +212,7 @@
       live.set(scrub, { max: String(Math.max(1, state.steps)) });
       setAt(now.step);
       playing.textContent = lab.ticking ? "Pause" : "Play";
-      const small = (v) => (v >= 0.1 ? live.show(v, 2) : v >= 1e-3 ? live.show(v, 4) : v.toExponential(1).replace("-", "−")), percent = (v) => live.show(100 * v, 1) + " %";
+      const small = (v) => (v >= 0.1 ? live.show(v, 2) : v >= 1e-3 ? live.show(v, 4) : live.scientific(v)), percent = (v) => live.show(100 * v, 1) + " %";
       tell([[small(found.nc1), "0"], [small(found.nc2_means), "0"], [small(found.nc3), "0"], [live.show(found.nc4, 3), "1"], [percent(found.accuracy), "100 %"], [percent(now.test), "no promise"]]);
       lab.say(`Step ${now.step}: training accuracy ${percent(found.accuracy)}, NC1 ${small(found.nc1)}, NC2 ${small(found.nc2_means)}, NC3 ${small(found.nc3)}.` + (state.age >= RUN && found.nc1 < 1e-2 && found.nc3 < 0.1 ? " Collapsed." : ""));
     }

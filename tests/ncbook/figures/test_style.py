@@ -115,3 +115,13 @@ def test_table_puts_each_text_in_its_row_and_column_and_escapes_it():
 def test_table_refuses_rows_of_another_length():
     with pytest.raises(ValueError, match=r"rows must be as long as head \(2\), got \[2, 1\]"):
         style.Table(["a", "b"], [["c", "d"], ["e"]])
+
+
+def test_columns_with_words_are_told_from_columns_of_numbers():
+    table = style.Table(
+        ["", "time", "memory", "seen"], [["a", "3 ms", "1e-04", "0.1"], ["b", "–", "2.5 MB", "not held: 0.2"]]
+    )
+    tree = ElementTree.fromstring(table._repr_html_())
+    kinds = [[cell.get("class") for cell in row] for row in tree.iter("tr")]
+    assert kinds == [[None, None, None, "words"]] * 3
+    assert style.Table(["a", "b"], [])._repr_html_().count("<th") == 3  # thead, and two columns
