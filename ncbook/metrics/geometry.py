@@ -121,8 +121,7 @@ def _product(centred: Tensor, weight: Tensor) -> float:
         overlap = float((weight * centred).sum() - weight.sum(0) @ centred.sum(0) / K) / math.sqrt(K - 1)
         return math.sqrt(max(0.0, 2 - 2 * overlap / size)) if size else math.nan
     product = weight @ centred.T
-    target = (torch.eye(K, dtype=weight.dtype, device=weight.device) - 1 / K) / math.sqrt(K - 1)
-    return norm(product / norm(product) - target) if bool(product.any()) else math.nan
+    return etf.distance_to_target(product) if bool(product.any()) else math.nan
 
 
 def norm(tensor: Tensor) -> float:
