@@ -182,8 +182,9 @@ def second_read(
     hits = zeros[:, None].repeat(1, 3)
     decide = None if head is None else both(nearest_mean(means), head)
     # A large T is read once for every block: larger blocks then.
-    for rows, of, _ in blocks(features, labels, max(32, min(1024, 2 * len(T)))):
-        members = Members(of, K)
+    scratch = Scratch()
+    for rows, of, _ in blocks(features, labels, max(32, min(1024, 2 * len(T))), scratch):
+        members = Members(of, K, scratch)
         if any_tight:
             mine = (tight[of] & rows.any(1)).nonzero()[:, 0]
             off, theirs = deviations(rows[mine], axes[of[mine]]), Members(of[mine], K)

@@ -30,7 +30,7 @@ from ncbook.metrics.decisions import Head, nearest_mean
 from ncbook.metrics.members import FEW, Members
 from ncbook.metrics.reports import LeftOut, NeuralCollapseReport, classifier_arguments, plotted, report
 from ncbook.metrics.scratch import Scratch
-from ncbook.metrics.stream_state import Parts, add_gram, fold_directions, merge
+from ncbook.metrics.stream_state import Parts, add_gram, fold_directions, grow, merge
 from ncbook.metrics.unit_rows import inverse_norms, plainly_finite
 from ncbook.metrics.whitening import whitener
 
@@ -293,7 +293,7 @@ class NeuralCollapse(Metric):
         ``z = h - a - (1 - sqrt(n_a / (n_a + n_b))) (b - a)``.
         """
         present, of, samples = self._present(labels)
-        before, members = parts.counts[present], Members(of, len(samples))
+        before, members = parts.counts[present], Members(of, len(samples), self._scratch)
         references, new = parts.references[present], (before == 0)[:, None]
         if bool(new.any()):
             references = torch.where(new, rows[first_samples(of, len(samples))], references)
@@ -304,10 +304,10 @@ class NeuralCollapse(Metric):
         fold_directions(parts, rows, units, nonzero, references, present, members)
 
         members.subtract(rows, references)
-        share = samples / (before + samples)
-        shift = members.add(torch.zeros_like(references), rows) / samples[:, None] - parts.offsets[present]
-        members.subtract(rows, parts.offsets[present] + (1 - (1 - share).sqrt())[:, None] * shift)
-        parts.offsets[present] += share[:, None] * shift
+        share, offsets = samples / (before + samples), parts.offsets[present]
+        shift = members.add(torch.zeros_like(references), rows).div_(samples[:, None]).sub_(offsets)
+        members.subtract(rows, torch.addcmul(offsets, (1 - (1 - share).sqrt())[:, None], shift))
+        grow(parts.offsets, present, shift.mul_(share[:, None]))
         parts.scatters[present] += members.totals(row_squares(rows))
         parts.counts[present] += samples
         scales = self._row_scales()

@@ -30,7 +30,7 @@ def test_rows_are_read_in_any_blocks(size: int, monkeypatch: pytest.MonkeyPatch)
     whole = neural_collapse(features, labels, weight, bias)
     full = moments.blocks
 
-    def small(features: Tensor, labels: Tensor, at_least: int = 256) -> Any:
+    def small(features: Tensor, labels: Tensor, *_: Any) -> Any:
         for start in range(0, len(features), size):
             for rows, of, _ in full(features[start : start + size], labels[start : start + size]):
                 yield rows, of, start
