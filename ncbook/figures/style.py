@@ -198,13 +198,15 @@ def bare(ax: Axes, limit: float) -> None:
 
 
 WORD = re.compile(r"[^\W\d_]{4,}")  # longer than a unit's name
+MINUS = re.compile(r"((?<!\w)|(?<=\de))-(?=\d)")  # not the hyphen of etf-10
 
 
 class Table:
     """A table of texts, in HTML: a phone wraps it, a screen reader reads it, dark mode colours it.
 
     A column in which a word stands is of class ``words``: set to the left, and broken where a line ends. Others hold
-    numbers: set to the right, and never broken.
+    numbers: set to the right, and never broken. A hyphen before a number becomes a minus sign, after which no line
+    breaks.
 
     Args:
         head: the columns' names. rows: each as long as ``head``, its first text the row's name.
@@ -227,7 +229,7 @@ class Table:
         )
         rows = "".join(
             f'<tr><th scope="row">{html.escape(name)}</th>'
-            + "".join(f"<td{kind}>{html.escape(text)}</td>" for text, kind in zip(values, kinds[1:]))
+            + "".join(f"<td{kind}>{MINUS.sub('−', html.escape(text))}</td>" for text, kind in zip(values, kinds[1:]))
             + "</tr>"
             for name, *values in self.rows
         )

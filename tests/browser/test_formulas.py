@@ -178,7 +178,7 @@ def test_the_margin_depends_on_the_product_of_the_decays(show):
     assert cells(page)[2] == [f"{best.margin:.2f}", "0"] and state(page) != first
     slide(page, "samples a class n", 19)  # a hundred
     product, share, _ = cells(page)
-    assert state(page)["n"] == 100 and product[1] == "1.0 · 10⁻⁴"
+    assert state(page)["n"] == 100 and product[1] == "1.0\u00a0·\u00a010⁻⁴"
     assert float(share[0]) == pytest.approx(10 * math.sqrt(100 * 1e-5), rel=1e-2)
 
 
@@ -228,7 +228,7 @@ def test_the_far_side_turns_from_a_ridge_into_a_valley_at_one_less_than_the_clas
 
 def test_nc1_is_right_where_the_cut_off_parts_real_from_round_off(show):
     page = show("formulas cutoff")
-    assert cells(page) == [["2.9 · 10³", "7"], ["3", "3"], ["2", "0"]]
+    assert cells(page) == [["2.9\u00a0·\u00a010³", "7"], ["3", "3"], ["2", "0"]]
     slide(page, "relative cut-off", -6)
     assert cells(page) == [["7", "7"], ["3", "3"], ["0", "0"]]
     slide(page, "relative cut-off", -3)

@@ -86,7 +86,14 @@ def test_measures_of_means_on_one_line_use_the_pseudo_inverse(show):
 
 def numbers(page):
     cells = page.locator(".nclive-readout tbody tr td:nth-child(2)").all_text_contents()
-    return [float(text.replace("−", "-").replace("%", "")) for text in cells]
+    return [number(text) for text in cells]
+
+
+def number(text):
+    """The number that a cell shows: 93.1 %, −2, or 2.5 · 10⁻⁶."""
+    digits, _, power = text.replace("−", "-").replace("%", "").partition("\u00a0·\u00a010")
+    raised = "".join("-0123456789"["⁻⁰¹²³⁴⁵⁶⁷⁸⁹".index(sign)] for sign in power)
+    return float(digits) * 10.0 ** int(raised or 0)
 
 
 def test_it_collapses(show):

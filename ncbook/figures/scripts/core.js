@@ -43,7 +43,7 @@
   const power = (k) => "10" + String(k).replace(/./g, (c) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)]);
   function scientific(value) {
     const [digits, exponent] = Math.abs(value).toExponential(1).split("e");
-    return (value < 0 ? "−" : "") + digits + " · " + power(Number(exponent));
+    return (value < 0 ? "−" : "") + digits + "\u00a0·\u00a0" + power(Number(exponent));
   }
 
   /* A place in space as the reader sees it: turned about the vertical, then tipped forward. Returns x, y, depth. */

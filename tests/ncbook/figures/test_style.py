@@ -125,3 +125,9 @@ def test_columns_with_words_are_told_from_columns_of_numbers():
     kinds = [[cell.get("class") for cell in row] for row in tree.iter("tr")]
     assert kinds == [[None, None, None, "words"]] * 3
     assert style.Table(["a", "b"], [])._repr_html_().count("<th") == 3  # thead, and two columns
+
+
+def test_a_negative_number_in_a_table_has_a_minus_sign():
+    table = style.Table(["", "a", "b"], [["etf-10", "-0.5 ± 3e-07", "etf-10"]])
+    cells = [cell.text for cell in ElementTree.fromstring(table._repr_html_()).iter("td") if cell.text]
+    assert cells == ["−0.5 ± 3e−07", "etf-10"]
