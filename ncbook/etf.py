@@ -111,19 +111,11 @@ def etf_distance(weight: Tensor) -> float:
         # No ETF is near, so ||A - B||^2 = 2 - 2 <A, B> of unit matrices keeps its digits, and needs nothing K x K.
         overlap = (W.square().sum() - W.sum(0).square().sum() / K) / torch.linalg.matrix_norm(W.T @ W)
         return math.sqrt(2 - 2 * float(overlap) / math.sqrt(K - 1))
-    return distance_to_target(W @ W.T)
-
-
-def distance_to_target(product: Tensor) -> float:
-    """Return ``|| P / ||P||_F - (I - 1 1' / K) / sqrt(K - 1) ||_F`` of a matrix (K, K) that is not zero, and use it up.
-
-    In place: of many classes the matrix is large, and fresh memory for another one costs more than the arithmetic.
-    """
-    K = len(product)
-    product /= torch.linalg.matrix_norm(product)
-    product += 1 / (K * math.sqrt(K - 1))
-    product.diagonal().sub_(1 / math.sqrt(K - 1))
-    return float(torch.linalg.matrix_norm(product))
+    gram = W @ W.T
+    gram /= torch.linalg.matrix_norm(gram)
+    gram += 1 / (K * math.sqrt(K - 1))  # in place: of many classes, fresh memory costs more than the arithmetic
+    gram.diagonal().sub_(1 / math.sqrt(K - 1))
+    return float(torch.linalg.matrix_norm(gram))
 
 
 def cosine_matrix(weight: Tensor) -> Tensor:

@@ -121,7 +121,12 @@ def _product(centred: Tensor, weight: Tensor) -> float:
         overlap = float((weight * centred).sum() - weight.sum(0) @ centred.sum(0) / K) / math.sqrt(K - 1)
         return math.sqrt(max(0.0, 2 - 2 * overlap / size)) if size else math.nan
     product = weight @ centred.T
-    return etf.distance_to_target(product) if bool(product.any()) else math.nan
+    if not bool(product.any()):
+        return math.nan
+    product /= norm(product)
+    product += 1 / (K * math.sqrt(K - 1))  # in place, as in `etf.etf_distance`
+    product.diagonal().sub_(1 / math.sqrt(K - 1))
+    return norm(product)
 
 
 def norm(tensor: Tensor) -> float:

@@ -54,3 +54,15 @@ def add_by_class(sums: Tensor, rows: Tensor, labels: Tensor) -> Tensor:
     # Not bincount with weights: on a GPU it refuses to run under deterministic algorithms. And scatter_add_ with an
     # expanded index takes PyTorch's parallel path over sorted rows; index_add_ does not.
     return sums.scatter_add_(0, labels[:, None].expand_as(rows) if rows.ndim == 2 else labels, rows)
+
+
+def at_hand(labels: Tensor, num_classes: int) -> tuple[Tensor | slice, Tensor, Tensor]:
+    """Return the classes among the labels (B,), each label's place among them, and how many samples each has.
+
+    A batch of 256 holds few of 1000 classes, and only theirs are touched. Few classes are usually all there.
+    """
+    if num_classes <= FEW:
+        samples = torch.bincount(labels, minlength=num_classes)
+        if bool(samples.all()):
+            return slice(None), labels, samples
+    return torch.unique(labels, return_inverse=True, return_counts=True)

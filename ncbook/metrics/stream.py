@@ -27,7 +27,7 @@ from ncbook.metrics.class_moments import (
     row_squares,
 )
 from ncbook.metrics.decisions import Head, nearest_mean
-from ncbook.metrics.members import FEW, Members
+from ncbook.metrics.members import Members, at_hand
 from ncbook.metrics.reports import LeftOut, NeuralCollapseReport, classifier_arguments, plotted, report
 from ncbook.metrics.scratch import Scratch
 from ncbook.metrics.stream_state import Parts, add_gram, fold_directions, grow, merge
@@ -47,7 +47,8 @@ class NeuralCollapse(Metric):
 
     The same numbers as `ncbook.metrics.neural_collapse`, whatever the batches, their order, and the number of
     processes. Each sample costs one row of a ``d x N by N x d`` product in float64. The state takes
-    ``8 (d^2 + 3 K d)`` bytes; synchronising gathers one state from each process.
+    ``8 (d^2 + 3 K d)`` bytes, and three blocks of 1024 rows (or of 1 MB) beside it to work in; synchronising gathers
+    one state from each process.
 
     ``nc4`` and ``nearest_mean_accuracy`` compare each sample with the *final* class means, which a single pass does
     not know: they are ``None``, unless the means are given (`class_means` of an earlier pass) to compare with.
@@ -292,7 +293,7 @@ class NeuralCollapse(Metric):
         ``S_b + n_a n_b / (n_a + n_b) (b - a)(b - a)'``, which is ``sum z z'`` over the new samples for
         ``z = h - a - (1 - sqrt(n_a / (n_a + n_b))) (b - a)``.
         """
-        present, of, samples = self._present(labels)
+        present, of, samples = at_hand(labels, self.num_classes)
         before, members = parts.counts[present], Members(of, len(samples), self._scratch)
         references, new = parts.references[present], (before == 0)[:, None]
         if bool(new.any()):
@@ -312,17 +313,6 @@ class NeuralCollapse(Metric):
         parts.counts[present] += samples
         scales = self._row_scales()
         add_gram(parts.scatter, rows if scales is None else rows.mul_(scales.to(rows.device)[labels][:, None]))
-
-    def _present(self, labels: Tensor) -> tuple[Tensor | slice, Tensor, Tensor]:
-        """Return the classes at hand, each label's place among them, and how many samples each has.
-
-        Only these are touched: a batch of 256 holds few of 1000. Few classes are usually all there.
-        """
-        if self.num_classes <= FEW:
-            samples = torch.bincount(labels, minlength=self.num_classes)
-            if bool(samples.all()):
-                return slice(None), labels, samples
-        return torch.unique(labels, return_inverse=True, return_counts=True)
 
     def plot(self, val: Any = None, ax: Any = None) -> Any:
         """Plot the measures that vanish at collapse, on a logarithmic axis; return the figure and its axes.

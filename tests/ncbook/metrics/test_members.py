@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ncbook.metrics import members
-from ncbook.metrics.members import Members
+from ncbook.metrics.members import Members, at_hand
 from ncbook.metrics.scratch import Scratch
 
 B, D, K = 50, 6, 9
@@ -59,3 +59,11 @@ def test_working_memory_is_used_again_and_never_copied():
     assert scratch.take("rows", (5, 5), cpu).shape == (5, 5)
     for other in (copy.deepcopy(scratch), pickle.loads(pickle.dumps(scratch))):
         assert other._held == {} and scratch._held
+
+
+@pytest.mark.parametrize("labels, num_classes", [([2, 0, 1, 2], 3), ([2, 0, 2], 3), ([40, 7, 40], 50)])
+def test_classes_at_hand(labels, num_classes):
+    labels = torch.tensor(labels)
+    present, of, samples = at_hand(labels, num_classes)
+    assert torch.equal(torch.arange(num_classes)[present][of], labels)
+    assert torch.equal(samples, torch.bincount(labels, minlength=num_classes)[present]) and int(samples.min()) > 0
