@@ -29,9 +29,7 @@ class Scores:
     centre: Tensor | None  # (d,), None for zero
 
     def of(self, rows: Tensor, out: Tensor | None = None) -> Tensor:
-        """Return the scores (B, K) of rows (B, d)."""
-        if self.centre is not None:
-            rows = rows - self.centre
+        """Return the scores (B, K) of rows (B, d) from which the centre is already subtracted."""
         if self.offsets is None:
             return torch.mm(rows, self.weight.T, out=out)
         return torch.addmm(self.offsets, rows, self.weight.T, out=out)
@@ -49,6 +47,8 @@ class Scores:
         quick = self._quick if K >= MANY and rows.device.type == "cpu" and keeps_single() else None
         for start in range(0, len(rows), size):
             part = rows[start : start + size]
+            if self.centre is not None:
+                part = part - self.centre
             if quick is None:
                 chosen[start : start + size] = self.of(part, buffer[: len(part)]).max(1).indices
                 continue
@@ -67,7 +67,7 @@ class Scores:
         if not (SAFE[0] < largest < SAFE[1] and offset < SAFE[1]):
             return None
         single = Scores(self.weight.float(), None if self.offsets is None else self.offsets.float(), None)
-        return _Quick(single, self.centre, largest, offset)
+        return _Quick(single, largest, offset)
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,6 @@ class _Quick:
     """
 
     single: Scores
-    centre: Tensor | None
     largest: float  # norm of a class's weight
     offset: float  # the largest, in absolute value
 
@@ -90,8 +89,6 @@ class _Quick:
 
         The memory of the float64 ``buffer`` holds the scores: those of both precisions are never needed at once.
         """
-        if self.centre is not None:
-            rows = rows - self.centre
         lengths = torch.linalg.vector_norm(rows, dim=1)
         single = buffer.view(-1).view(torch.float32)[: buffer.numel()].view_as(buffer)
         scores = self.single.of(rows.float(), single[: len(rows)])

@@ -26,7 +26,7 @@ from ncbook.metrics.class_moments import (
     first_samples,
     row_squares,
 )
-from ncbook.metrics.decisions import Head, nearest_mean
+from ncbook.metrics.decisions import Head, Scores, nearest_mean
 from ncbook.metrics.members import Members, at_hand
 from ncbook.metrics.reports import LeftOut, NeuralCollapseReport, classifier_arguments, plotted, report
 from ncbook.metrics.scratch import Scratch
@@ -263,28 +263,28 @@ class NeuralCollapse(Metric):
 
     def _judge(self, parts: Parts, rows: Tensor, labels: Tensor, chosen: Tensor | None) -> None:
         """Count decisions: of the classifier, and of the nearest given mean."""
-
-        def count(into: Tensor, hits: Tensor) -> None:
-            into.add_(members.totals(hits))
-
-        members = Members(labels, self.num_classes)
+        hits: dict[str, Tensor] = {}
         if chosen is not None:
-            count(parts.judged, torch.ones_like(labels))
-            count(parts.right, chosen == labels)
+            hits |= {"judged": torch.ones_like(labels, dtype=torch.bool), "right": chosen == labels}
         if self.class_means_given is not None:
-            nearest = self._nearest(rows)
-            count(parts.nearest, nearest == labels)
+            numbers, scores = self._given
+            nearest = numbers[scores.highest(rows)]
+            hits["nearest"] = nearest == labels
             if chosen is not None:
-                count(parts.agreeing, nearest == chosen)
+                hits["agreeing"] = nearest == chosen
+        if hits:
+            totals = Members(labels, self.num_classes).totals(torch.stack(tuple(hits.values()), 1))
+            for name, total in zip(hits, totals.unbind(1)):
+                getattr(parts, name).add_(total)
 
-    def _nearest(self, rows: Tensor) -> Tensor:
-        """Return the class, among those that can be measured, of the nearest given mean."""
+    @functools.cached_property
+    def _given(self) -> tuple[Tensor, Scores]:
+        """The classes that can be measured, and scores whose highest is the nearest of their given means."""
         given = self.class_means_given
         assert given is not None
-        if self.asked is not None:
-            numbers = self.asked.to(rows.device).nonzero()[:, 0]
-            return numbers[nearest_mean(given[numbers]).highest(rows)]
-        return nearest_mean(given).highest(rows)
+        asked = torch.ones_like(given[:, 0]) if self.asked is None else self.asked
+        numbers = asked.to(given.device).nonzero()[:, 0]
+        return numbers, nearest_mean(given[numbers])
 
     def _fold(self, parts: Parts, rows: Tensor, inverse: Tensor, nonzero: Tensor | None, labels: Tensor) -> None:
         """Add rows (B, d) to the moments, each by one row of one product.
@@ -332,6 +332,7 @@ class NeuralCollapse(Metric):
         """Follow the model to other devices, except to MPS, which has no float64: the state then stays where it is."""
         if fn(torch.zeros(1)).device.type == "mps":
             return self
+        self.__dict__.pop("_given", None)
         return super()._apply(fn, *args, **kwargs)
 
     def _wrap_compute(self, compute: Callable) -> Callable:

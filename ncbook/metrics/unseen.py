@@ -19,7 +19,7 @@ from ncbook.metrics.class_moments import (
     second_read,
 )
 from ncbook.metrics.decisions import Head, nearest_mean
-from ncbook.metrics.members import add_by_class
+from ncbook.metrics.members import Members, add_by_class
 from ncbook.metrics.reports import classifier_arguments
 from ncbook.metrics.whitening import whitener
 
@@ -141,8 +141,8 @@ def few_shot_accuracy(
         rank = torch.arange(len(order), device=labels.device) - (counts.cumsum(0) - counts)[labels[order]]
         few, rest = order[rank < shots], order[rank >= shots]
         means = features[few].view(K, shots, -1).mean(1)
-        hits = (nearest_mean(means).highest(features[rest]) == labels[rest]).double()
-        found.append(torch.zeros(K, device=hits.device).double().scatter_add_(0, labels[rest], hits) / (counts - shots))
+        hits = nearest_mean(means).highest(features[rest]) == labels[rest]
+        found.append(Members(labels[rest], K).totals(hits) / (counts - shots))
     values = torch.stack(found).mean(1)
     return float(values.mean()), float(values.std() / episodes**0.5)
 
