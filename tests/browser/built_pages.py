@@ -13,7 +13,7 @@ SET = "!window.MathJax || !MathJax.startup || MathJax.startup.promise.then(() =>
 def wait_for_math(page):
     """Wait until every formula is set, and until book.js, which waits for them too, has looked at them."""
     page.wait_for_function(SET, timeout=60_000)
-    page.wait_for_timeout(300)
+    page.evaluate("new Promise(done => setTimeout(done, 300))")  # the page's own clock: book.js asks every 200 ms
 
 
 def found_by_axe(page, axe, inside="document"):

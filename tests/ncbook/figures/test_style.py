@@ -19,8 +19,9 @@ def test_style_leaves_the_session_alone():
 
 
 def test_pyplot_keeps_no_figure():
+    before = plt.get_fignums()
     style.new()
-    assert plt.get_fignums() == []
+    assert plt.get_fignums() == before
 
 
 def test_curves_draws_one_named_line_for_each_entry():
