@@ -35,6 +35,7 @@ COMMANDS = {
 }
 # Of what pip says, the lines that show it is at work; the rest is noise to somebody who waits for a book.
 TELLING = re.compile(r"\s*(Downloading|Installing|Successfully|Building|ERROR|error)\b")
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def check_python():
@@ -86,6 +87,15 @@ def set_up():
         pass
 
 
+def surroundings():
+    """Return what a command runs in: one thread a process, whatever the shell says, for there is a process a core.
+
+    Two kernels of two threads each, on two cores, wait for each other most of the time: an hour instead of minutes.
+    """
+    kept = {name: os.environ[name] for name in os.environ if name not in THREADS}
+    return dict(kept, OMP_NUM_THREADS="1", PYTHONHASHSEED="0", PYTHONUTF8="1")
+
+
 def main():
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name not in COMMANDS:
@@ -93,8 +103,7 @@ def main():
         sys.exit("python -m tools COMMAND, with one of the commands\n" + known)
     set_up()
     if COMMANDS[name][1] is not None:
-        environment = dict(os.environ, PYTHONHASHSEED="0", PYTHONUTF8="1")
-        sys.exit(subprocess.call([PYTHON, "-m", *COMMANDS[name][1], *sys.argv[2:]], cwd=ROOT, env=environment))
+        sys.exit(subprocess.call([PYTHON, "-m", *COMMANDS[name][1], *sys.argv[2:]], cwd=ROOT, env=surroundings()))
 
 
 if __name__ == "__main__":

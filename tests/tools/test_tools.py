@@ -11,6 +11,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from tests.conftest import ROOT
+from tools import __main__ as commands
 from tools import build, notebooks, repository
 
 NOTEBOOK = new_notebook(cells=[new_code_cell("from ncbook.figures import style")])
@@ -159,3 +160,16 @@ def test_edited_package_executes_again_and_edited_text_does_not(tmp_path, monkey
     doctree.parent.mkdir(parents=True)
     doctree.write_text("")
     assert run() == [path] and not doctree.exists()
+
+
+def test_a_command_runs_with_one_thread_a_process_whatever_the_shell_says(monkeypatch):
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.setenv(name, "8")
+    seen = []
+    monkeypatch.setattr(commands, "set_up", lambda: None)
+    monkeypatch.setattr(commands.subprocess, "call", lambda command, cwd, env: seen.append(env) or 0)
+    monkeypatch.setattr(sys, "argv", ["tools", "book"])
+    with pytest.raises(SystemExit) as ended:
+        commands.main()
+    assert ended.value.code == 0
+    assert {k: v for k, v in seen[0].items() if "NUM_THREADS" in k} == {"OMP_NUM_THREADS": "1"}
