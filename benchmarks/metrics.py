@@ -3,7 +3,7 @@
     python benchmarks/metrics.py                   N = 50,000: d = 512, K = 10 and d = 2048, K = 1000
     python benchmarks/metrics.py --quick           a tenth of the samples
     python benchmarks/metrics.py --device cuda --samples 1281167 --feature-dim 2048 --num-classes 1000 --no-loop
-    python benchmarks/metrics.py --peer            beside a public package, five problems, medians of ratios
+    python benchmarks/metrics.py --peer            beside a public package, six problems, medians of ratios
 
 The two forms to compare with are written here, in the way research code does it: one outer product a sample in a
 Python loop, and two passes with a d x d covariance and its pseudo-inverse. Both compute NC1 and nothing else, in
@@ -31,11 +31,11 @@ from ncbook.experiments import provenance, write_record
 from ncbook.metrics import NeuralCollapse, neural_collapse
 
 
-def data(samples: int, feature_dim: int, num_classes: int, device: str) -> tuple[Tensor, Tensor]:
+def data(samples: int, feature_dim: int, num_classes: int, device: str, noise: float = 1.0) -> tuple[Tensor, Tensor]:
     """Noisy classes, float32, in random order: made in place, so that the input is all that is held."""
     rng = torch.Generator(device).manual_seed(0)
     labels = torch.randperm(samples, generator=rng, device=device) % num_classes
-    features = torch.randn(samples, feature_dim, generator=rng, device=device)
+    features = torch.randn(samples, feature_dim, generator=rng, device=device).mul_(noise)
     means = torch.randn(num_classes, feature_dim, generator=rng, device=device)
     for start in range(0, samples, 4096):
         features[start : start + 4096] += means[labels[start : start + 4096]]
@@ -161,7 +161,14 @@ def compare(samples: int, feature_dim: int, num_classes: int, device: str, loop:
 
 PEER = "https://github.com/rhubarbwu/neural-collapse"
 PEER_COMMIT = "c05a0b80d6bc6e8e2e102f2180f1f33b2c9605fd"
-PROBLEMS = ((20_000, 512, 10), (20_000, 128, 10), (5_000, 2048, 100), (4_000, 1024, 1000), (6_000, 64, 2000))
+PROBLEMS = (  # samples, dimensions, classes, noise
+    (20_000, 512, 10, 1.0),
+    (20_000, 128, 10, 1.0),
+    (5_000, 2048, 100, 1.0),
+    (4_000, 1024, 1000, 1.0),
+    (6_000, 64, 2000, 1.0),
+    (20_000, 512, 10, 1e-4),  # collapsed
+)
 
 
 def peer_form(features: Tensor, labels: Tensor, weight: Tensor, batch: int = 1024) -> dict[str, float]:
@@ -189,10 +196,10 @@ def peer_form(features: Tensor, labels: Tensor, weight: Tensor, batch: int = 102
 
 
 def beside_the_peer(repeats: int) -> list[dict[str, Any]]:
-    """Time both on the same five problems, in turns, and print medians of ratios."""
+    """Time both on the same six problems, in turns, and print medians of ratios."""
     results = []
-    for N, d, K in PROBLEMS:
-        features, labels = data(N, d, K, "cpu")
+    for N, d, K, noise in PROBLEMS:
+        features, labels = data(N, d, K, "cpu", noise)
         weight = torch.randn(K, d, generator=torch.Generator().manual_seed(1))
         forms: dict[str, Callable[[], Any]] = {
             "peer": lambda f=features, y=labels, w=weight: peer_form(f, y, w),
@@ -217,10 +224,15 @@ def beside_the_peer(repeats: int) -> list[dict[str, Any]]:
         ours = values["in memory"].as_dict()
         apart = {name: abs(value / ours[name] - 1) for name, value in values["peer"].items() if ours[name]}
         medians = {name: statistics.median(times) for name, times in seconds.items()}
-        print(f"\nN = {N:,}, d = {d}, K = {K}: " + ", ".join(f"{name} {t:.3f} s" for name, t in medians.items()))
+        print(
+            f"\nN = {N:,}, d = {d}, K = {K}, noise {noise:g}: "
+            + ", ".join(f"{name} {t:.3f} s" for name, t in medians.items())
+        )
         print("  medians of ratios: " + ", ".join(f"{name} {value:.2f}" for name, value in ratios.items()))
         print("  the peer's numbers differ by " + ", ".join(f"{name} {value:.0e}" for name, value in apart.items()))
-        results.append({"N": N, "d": d, "K": K, "seconds": medians, "ratios": ratios, "peer_differs_by": apart})
+        results.append(
+            {"N": N, "d": d, "K": K, "noise": noise, "seconds": medians, "ratios": ratios, "peer_differs_by": apart}
+        )
     return results
 
 

@@ -103,7 +103,8 @@ def etf_distance(weight: Tensor) -> float:
     """
     W = _rows("weight", weight)
     K = len(W)
-    scale = W.abs().max()
+    least, greatest = W.aminmax()
+    scale = torch.maximum(-least, greatest)
     if scale == 0:
         raise ValueError("weight must not be all zero: its direction is undefined")
     W = W / scale

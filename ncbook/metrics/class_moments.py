@@ -17,7 +17,8 @@ from ncbook.metrics.choices import Averaging
 from ncbook.metrics.decisions import Head, both, nearest_mean
 from ncbook.metrics.members import Members
 from ncbook.metrics.scratch import Scratch
-from ncbook.metrics.unit_rows import deviations, inverse_norms
+from ncbook.metrics.turns import Turns
+from ncbook.metrics.unit_rows import inverse_norms, unit_differences
 
 # 1 MB of float64 a block: it stays in the caches while a dozen operations pass over it, and each is worth its call.
 BLOCK_ENTRIES = 2**17
@@ -62,12 +63,14 @@ class Moments:
 
     def centred(self, averaging: Averaging) -> Tensor:
         """Return the class means (K, d) minus the global mean, free of a common offset's round-off."""
-        relative = (self.references - self.references[0]) + self.offsets
-        return relative - self.class_weights(averaging) @ relative
+        relative = self.references - self.references[0]
+        relative += self.offsets  # in place: of many classes, fresh memory costs more than the arithmetic
+        return relative.sub_(self.class_weights(averaging) @ relative)
 
     def global_mean(self, averaging: Averaging) -> Tensor:
         """Return the global mean (d,)."""
-        return self.class_weights(averaging) @ self.means
+        weights = self.class_weights(averaging)
+        return weights @ self.references + weights @ self.offsets
 
     @property
     def spread(self) -> float:
@@ -174,37 +177,37 @@ def second_read(
     means, zeros = first.means, torch.zeros_like(first.counts)
     # 1 - ||mean direction||^2 keeps 11 digits until it is this small; only tighter classes need their residuals.
     tight = first.direction_scatters < 1e-5 * first.direction_counts
-    any_tight = bool(tight.any())  # else two tables (K, d) are not needed
-    axes = torch.nn.functional.normalize(read.direction_means, dim=1) if any_tight else means
-    turns = torch.zeros_like(means if any_tight else means[:0])
+    turns = Turns(means) if bool(tight.any()) else None
     residual_sums = torch.zeros_like(means)
-    scatters, whitened, directions = (zeros.clone() for _ in range(3))
+    scatters, whitened = zeros.clone(), zeros.clone()
     hits = zeros[:, None].repeat(1, 3)
     decide = None if head is None else both(nearest_mean(means), head)
     # A large T is read once for every block: larger blocks then.
     scratch = Scratch()
     for rows, of, _ in blocks(features, labels, max(32, min(1024, 2 * len(T))), scratch):
         members = Members(of, K, scratch)
-        if any_tight:
-            mine = (tight[of] & rows.any(1)).nonzero()[:, 0]
-            off, theirs = deviations(rows[mine], axes[of[mine]]), Members(of[mine], K)
-            theirs.add(turns, off)
-            directions += theirs.totals(row_squares(off))
+        inverse = inverse_norms(rows)[0] if turns is not None else rows[:0, 0]
         if decide is not None:
             near, chosen = decide(rows)
             hits += members.totals(torch.stack((near == of, chosen == of, chosen == near), 1))
         members.add(residual_sums, members.subtract(rows, means))
-        scatters += members.totals(row_squares(rows))
+        squares = row_squares(rows)
+        scatters += members.totals(squares)
+        if turns is not None:
+            turns.add(members, rows, squares, inverse)
         # T first: for few classes the product is twice as quick this way round, and so is the sum.
         whitened += members.totals((T @ rows.T).square_().sum(0))
     # The residuals of a rounded mean do not sum to zero; their mean corrects it, and all that was summed about it.
     scatters -= row_squares(residual_sums) / first.counts
     whitened -= row_squares(residual_sums @ T.T) / first.counts
-    if any_tight:
-        directions -= row_squares(turns) / first.direction_counts.clamp_min(1)
     # One sample has no scatter: exactly zero, not round-off. Nor can a sum of squares be negative.
     several = first.counts > 1
-    directions = torch.where(tight, directions.clamp_min(0), first.direction_scatters)
+    directions = first.direction_scatters
+    if turns is not None:
+        scatter, _, sure = turns.moments(first.direction_counts)
+        directions = torch.where(tight & sure, scatter, directions)
+        if bool((tight & ~sure).any()):
+            _look_again(features, labels, tight & ~sure, read.direction_means, directions)
     exact = replace(
         first,
         references=means,
@@ -217,6 +220,20 @@ def second_read(
     if head is None:
         return SecondRead(exact, mean_whitened, None, None, None)
     return SecondRead(exact, mean_whitened, *hits.unbind(1))
+
+
+def _look_again(features: Tensor, labels: Tensor, which: Tensor, direction_means: Tensor, directions: Tensor) -> None:
+    """Put into ``directions`` (K,) the scatter of the directions of the classes ``which``, sample by sample."""
+    axes = torch.nn.functional.normalize(direction_means, dim=1)
+    sums, squares, counts = torch.zeros_like(axes), torch.zeros_like(directions), torch.zeros_like(directions)
+    for rows, of, start in blocks(features, labels.where(which[labels.clamp_min(0)], -1)):
+        members, (inverse, _) = Members(of, len(directions)), inverse_norms(rows, start)
+        off = unit_differences(rows, inverse, axes[of])
+        members.add(sums, off)
+        totals = members.totals(torch.stack((row_squares(off), (inverse > 0).double()), 1))
+        squares, counts = squares + totals[:, 0], counts + totals[:, 1]
+    scatter = (squares - row_squares(sums) / counts.clamp_min(1)).clamp_min(0)
+    directions.copy_(torch.where(which, scatter, directions))
 
 
 def row_squares(rows: Tensor) -> Tensor:

@@ -102,7 +102,7 @@ def duality(centred: Tensor, defined: bool, weight: Tensor | None) -> dict[str, 
         return dict.fromkeys(DUALITY, math.nan)
     cosines = aligned(centred, weight)
     uniform = float(cosines.std(correction=0) / cosines.mean().abs()) if bool(cosines.any()) else math.nan
-    nc3 = norm(weight / norm(weight) - centred / norm(centred))
+    nc3 = norm((weight / norm(weight)).sub_(centred, alpha=1 / norm(centred)))
     return {"nc3": nc3, "nc3_product": _product(centred, weight), "uniform_duality": uniform}
 
 

@@ -39,14 +39,24 @@ class Members:
         """Add each row times its weight (B,) to the row of ``sums`` (K, d) of its class, in place."""
         if self.matrix is not None:
             return sums.addmm_((self.matrix * weights[:, None]).T, rows)
-        return add_by_class(sums, rows * weights[:, None], self.labels)
+        weighted = self.scratch.take("weighted", (len(rows), rows.shape[1]), rows.device)
+        return add_by_class(sums, torch.mul(rows, weights[:, None], out=weighted), self.labels)
+
+    def dots(self, rows: Tensor, table: Tensor) -> Tensor:
+        """Return the inner product of each of ``rows`` (B, d) with the row of ``table`` (K, d) of its class, (B,)."""
+        if self.matrix is not None:
+            return (rows @ table.T).mul_(self.matrix).sum(1)
+        return self._looked_up(table).mul_(rows).sum(1)
 
     def subtract(self, rows: Tensor, table: Tensor) -> Tensor:
         """Subtract from each of ``rows`` (B, d) the row of ``table`` (K, d) of its class, in place."""
         if self.matrix is not None:
             return rows.addmm_(self.matrix, table, alpha=-1)
-        looked_up = self.scratch.take("looked up", (len(rows), rows.shape[1]), rows.device)
-        return rows.sub_(torch.index_select(table, 0, self.labels, out=looked_up))  # half the time of table[labels]
+        return rows.sub_(self._looked_up(table))
+
+    def _looked_up(self, table: Tensor) -> Tensor:
+        out = self.scratch.take("looked up", (len(self.labels), table.shape[1]), table.device)
+        return torch.index_select(table, 0, self.labels, out=out)  # half the time of table[labels]
 
 
 def add_by_class(sums: Tensor, rows: Tensor, labels: Tensor) -> Tensor:

@@ -35,6 +35,10 @@ from ncbook.metrics.unit_rows import inverse_norms, plainly_finite
 from ncbook.metrics.whitening import whitener
 
 
+def _again(features: Tensor, index: Tensor | slice) -> Tensor:
+    return features[index].double()
+
+
 class _Opaque:
     """Carries a report past torchmetrics, which rebuilds dataclasses and cannot rebuild a frozen one."""
 
@@ -146,17 +150,17 @@ class NeuralCollapse(Metric):
         if dropped == len(labels):
             self._parts().dropped.add_(dropped)
             return
+        # At least d rows a product, or 1024: every product reads and writes the d x d matrix once.
         parts, size = self._parts(), max(min(1024, self.feature_dim), BLOCK_ENTRIES // self.feature_dim)
         if len(features) > size and not plainly_finite(features):  # look at all of it before changing anything
             for rows, _, start in blocks(features, labels, scratch=self._scratch):
                 inverse_norms(rows, start)
         decisions = None if logits is None else logits.detach().argmax(1).to(features.device)
-        # At least d rows a product, or 1024: every product reads and writes the d x d matrix once.
         for rows, of, start in blocks(features, labels, size, self._scratch):
-            inverse, nonzero = inverse_norms(rows, start)
+            inverse = inverse_norms(rows, start)[0]
             index = start if isinstance(start, Tensor) else slice(start, start + len(rows))
             self._judge(parts, rows, of, None if decisions is None else decisions[index])
-            self._fold(parts, rows, inverse, nonzero, of)
+            self._fold(parts, rows, of, inverse, functools.partial(_again, features, index))
         parts.dropped.add_(dropped)
 
     def _dropped(self, labels: Tensor) -> tuple[int, Tensor]:
@@ -286,8 +290,8 @@ class NeuralCollapse(Metric):
         numbers = asked.to(given.device).nonzero()[:, 0]
         return numbers, nearest_mean(given[numbers])
 
-    def _fold(self, parts: Parts, rows: Tensor, inverse: Tensor, nonzero: Tensor | None, labels: Tensor) -> None:
-        """Add rows (B, d) to the moments, each by one row of one product.
+    def _fold(self, parts: Parts, rows: Tensor, labels: Tensor, inverse: Tensor, again: Callable[[], Tensor]) -> None:
+        """Add rows (B, d) to the moments, each by one row of one product; ``again`` returns what is overwritten here.
 
         With ``n_a`` samples of mean ``a`` so far and ``n_b`` new ones of mean ``b``, the scatter grows by
         ``S_b + n_a n_b / (n_a + n_b) (b - a)(b - a)'``, which is ``sum z z'`` over the new samples for
@@ -299,12 +303,8 @@ class NeuralCollapse(Metric):
         if bool(new.any()):
             references = torch.where(new, rows[first_samples(of, len(samples))], references)
             parts.references[present] = references
-        units = torch.mul(
-            rows, inverse[:, None], out=self._scratch.take("units", (len(rows), self.feature_dim), rows.device)
-        )
-        fold_directions(parts, rows, units, nonzero, references, present, members)
-
         members.subtract(rows, references)
+        fold_directions(parts, rows, inverse, references, present, members, again)
         share, offsets = samples / (before + samples), parts.offsets[present]
         shift = members.add(torch.zeros_like(references), rows).div_(samples[:, None]).sub_(offsets)
         members.subtract(rows, torch.addcmul(offsets, (1 - (1 - share).sqrt())[:, None], shift))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,8 @@ from torch import Tensor
 
 from ncbook.metrics.class_moments import row_squares
 from ncbook.metrics.members import Members, add_by_class
-from ncbook.metrics.unit_rows import deviations
+from ncbook.metrics.turns import Turns
+from ncbook.metrics.unit_rows import axes_of, unit_differences
 
 SUMS = (
     "counts",
@@ -96,10 +98,11 @@ def merge(stacked: Tensor, num_classes: int, feature_dim: int, row_scales: Tenso
         getattr(into, name).copy_(torch.stack([getattr(p, name) for p in parts]).sum(0))
     for p in reversed(parts):  # a class's reference is that of the first part that has one
         into.references.copy_(torch.where((p.counts > 0)[:, None], p.references, into.references))
-    axes, offsets, turns = directions_of(into.references), [], []
+    (axes, rest), offsets, turns = axes_of(into.references), [], []
     for p in parts:  # both measured from the merged references, and weighted
         offsets.append(p.offsets + (p.references - into.references) * (p.counts > 0)[:, None])
-        turns.append(p.direction_offsets + (directions_of(p.references) - axes) * (p.counts > 0)[:, None])
+        axes_p, rest_p = axes_of(p.references)
+        turns.append(p.direction_offsets + ((axes_p - axes) + (rest_p - rest)) * (p.counts > 0)[:, None])
         into.scatter.add_(p.scatter)
         into.offsets.add_((p.counts / into.counts.clamp_min(1))[:, None] * offsets[-1])
         share = p.direction_counts / into.direction_counts.clamp_min(1)
@@ -112,46 +115,44 @@ def merge(stacked: Tensor, num_classes: int, feature_dim: int, row_scales: Tenso
     return merged
 
 
-def directions_of(references: Tensor) -> Tensor:
-    """Return unit vectors (K, d) along the references; zero for a zero reference."""
-    return torch.nn.functional.normalize(references, dim=1, eps=1e-140)
-
-
 def fold_directions(
     parts: Parts,
-    rows: Tensor,
-    units: Tensor,
-    nonzero: Tensor | None,
+    residuals: Tensor,
+    inverse: Tensor,
     references: Tensor,
     present: Tensor | slice,
     members: Members,
+    again: Callable[[], Tensor],
 ) -> None:
     """Add the directions of rows (B, d), measured from those of the references, to their moments.
 
-    ``units`` (B, d) are the rows over their norms, and are overwritten; ``nonzero`` (B,) tells the rows that have a
-    direction, ``None`` for all.
+    ``residuals`` (B, d) are the rows minus their references, and ``inverse`` (B,) the rows' inverse norms, 0 for a zero
+    row. ``again`` returns the rows, where their residuals do not tell enough.
     """
-    axes = directions_of(references)
-    turns = members.subtract(units, axes)
-    squares = row_squares(turns)
-    near = squares < 1e-6
-    if bool(near.any()):  # digits are lost below: compute them again
-        near = (near if nonzero is None else near & nonzero).nonzero()[:, 0]
-        turns[near] = deviations(rows[near], axes[members.labels[near]])
-        squares[near] = row_squares(turns[near])
-    if nonzero is not None:
-        turns *= nonzero[:, None]
-        squares *= nonzero
-    weights = torch.ones_like(squares) if nonzero is None else nonzero.double()
-    samples, sums = members.totals(torch.stack((weights, squares), 1)).unbind(1)
+    turns = Turns(references)
+    turns.add(members, residuals, row_squares(residuals), inverse)
+    samples = members.totals(inverse > 0)
+    off, mean, sure = turns.moments(samples)
+    if not bool(sure.all()):
+        off, mean = _one_by_one(again(), inverse, references, members, samples)
     before = parts.direction_counts[present]
-    mean = members.add(torch.zeros_like(axes), turns).div_(samples.clamp_min(1)[:, None])
-    off = sums - samples * row_squares(mean)
-    # From an axis among the samples the difference keeps its digits, unless that sample is an outlier.
-    if bool((off < 1e-4 * sums).any()):
-        off = members.totals(row_squares(members.subtract(turns, mean)) * weights)
     share = samples / (before + samples).clamp_min(1)
     shift = mean.sub_(parts.direction_offsets[present]).mul_((samples > 0)[:, None])
     parts.direction_scatters[present] += off + before * share * row_squares(shift)
     grow(parts.direction_offsets, present, shift.mul_(share[:, None]))
     parts.direction_counts[present] += samples
+
+
+def _one_by_one(
+    rows: Tensor, inverse: Tensor, references: Tensor, members: Members, samples: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return what `Turns.moments` does, from the unit vectors themselves."""
+    axes, rest = axes_of(references)
+    turns = unit_differences(rows, inverse, axes[members.labels])
+    mean = members.add(torch.zeros_like(axes), turns).div_(samples.clamp_min(1)[:, None])
+    sums = members.totals(row_squares(turns))
+    off = sums - samples * row_squares(mean)
+    # From an axis among the samples the difference keeps its digits, unless that sample is an outlier.
+    if bool((off < 1e-4 * sums).any()):
+        off = members.totals(row_squares(members.subtract(turns, mean)) * (inverse > 0))
+    return off, mean.sub_(rest)

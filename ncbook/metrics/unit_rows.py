@@ -76,6 +76,23 @@ def deviations(rows: Tensor, axes: Tensor) -> Tensor:
     return (e - growth * axes) / (1 + growth)
 
 
+def unit_differences(rows: Tensor, inverse: Tensor, axes: Tensor) -> Tensor:
+    """Return ``h / ||h|| - c`` for each row ``h`` of inverse norm ``inverse`` and its axis ``c``; 0 for a zero row."""
+    turns = torch.addcmul(-axes, rows, inverse[:, None]).mul_((inverse > 0)[:, None])
+    near = ((torch.linalg.vector_norm(turns, dim=1) < 1e-3) & (inverse > 0)).nonzero()[:, 0]
+    turns[near] = deviations(rows[near], axes[near])  # digits are lost above
+    return turns
+
+
+def axes_of(points: Tensor) -> tuple[Tensor, Tensor]:
+    """Return unit vectors (K, d) along the points, and what rounding took from them; zero for a zero point."""
+    axes = torch.nn.functional.normalize(points, dim=1, eps=1e-140)
+    rest = torch.zeros_like(axes)
+    for some in points.any(1).nonzero()[:, 0].split(1024):
+        rest[some] = deviations(points[some], axes[some])
+    return axes, rest
+
+
 def _product(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Return ``a b`` exactly, as a rounded product and its rounding error."""
     (a1, a2), (b1, b2) = _halves(a), _halves(b)

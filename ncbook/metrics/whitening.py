@@ -29,7 +29,7 @@ def whitener(moments: Moments, between: Averaging) -> Whitener:
     With ``M`` (K, d) the centred class means times the roots of their classes' weights, ``Sigma_B = M' M``.
     """
     roots = moments.class_weights(between).sqrt()
-    A = _independent(roots[:, None] * moments.centred(between), roots)
+    A = _independent(moments.centred(between).mul_(roots[:, None]), roots)
     rows, d = A.shape
     least = EPS * max(rows + 1, d) * moments.spread
     # QR first: the SVD of the small triangular factor is several times faster than that of the whole.
@@ -47,7 +47,7 @@ def whitener(moments: Moments, between: Averaging) -> Whitener:
 
 
 def _independent(M: Tensor, roots: Tensor) -> Tensor:
-    """Return ``A`` (K - 1, d) with ``A' A = M' M`` for centred means ``M`` (K, d).
+    """Return ``A`` (K - 1, d) with ``A' A = M' M`` for centred means ``M`` (K, d), in the memory of ``M``.
 
     ``roots' M = 0``: of the K singular values of ``M`` one is zero in exact arithmetic and round-off in ours. A
     reflection that takes ``roots`` to the first axis takes that one out; no cut-off has to catch it, and one that
@@ -55,7 +55,7 @@ def _independent(M: Tensor, roots: Tensor) -> Tensor:
     """
     direction = roots.clone()
     direction[0] += 1  # roots is a unit vector of positive numbers: nothing cancels
-    return (M - direction[:, None] * (direction @ M) * (2 / direction.square().sum()))[1:]
+    return M.addr_(direction, direction @ M, alpha=-2 / float(direction.square().sum()))[1:]
 
 
 def _without_svd(basis: Tensor, triangle: Tensor, least: float) -> Whitener | None:
