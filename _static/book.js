@@ -15,19 +15,28 @@ window.addEventListener("load", function () {
     side.setAttribute("aria-label", "Book");
   }
   // A formula that is a little wider than its place is set smaller; one that is much wider scrolls. What a cell prints
-  // is a little smaller where that keeps its lines whole, and wraps where not.
+  // is a little smaller where that keeps its lines whole; where not, a table scrolls and anything else wraps.
   const SMALLEST = 0.7;
   const SMALLEST_PRINT = 0.8;
+  function isTable(text) {
+    const lines = text.split("\n").filter((line) => line.trim());
+    const rows = lines.filter((line) => line.trim().split(/ {2,}/).length >= 4);
+    return rows.length >= 3 && rows.length >= 0.8 * lines.length;
+  }
   function fitPrint() {
     const printed = [...document.querySelectorAll(".cell_output pre")].filter((node) => node.offsetParent);
     for (const node of printed) Object.assign(node.style, { fontSize: "", whiteSpace: "pre" });
-    const sizes = printed.map(function (node) {
+    const fits = printed.map(function (node) {
       const style = getComputedStyle(node);
       const [left, right, size] = [style.paddingLeft, style.paddingRight, style.fontSize].map(parseFloat);
       const ratio = (node.clientWidth - left - right) / (node.scrollWidth - left);
-      return node.scrollWidth > node.clientWidth && ratio >= SMALLEST_PRINT ? `${Math.floor(size * ratio * 100) / 100}px` : "";
+      const tooWide = node.scrollWidth > node.clientWidth, shrinks = tooWide && ratio >= SMALLEST_PRINT;
+      return {
+        fontSize: shrinks ? `${Math.floor(size * ratio * 100) / 100}px` : "",
+        whiteSpace: tooWide && !shrinks && isTable(node.textContent) ? "pre" : "",
+      };
     });
-    printed.forEach((node, i) => Object.assign(node.style, { fontSize: sizes[i], whiteSpace: "" }));
+    printed.forEach((node, i) => Object.assign(node.style, fits[i]));
   }
   function fit() {
     const formulas = [...document.querySelectorAll(".bd-content mjx-container")].filter((node) => node.offsetParent);

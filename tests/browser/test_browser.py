@@ -40,6 +40,22 @@ def test_search_from_the_disk_shows_excerpts_and_chapters_first(visit):
     expect(page.locator(f"[id='{page.url.partition('#')[2]}']")).to_have_count(1)
 
 
+def test_a_printed_table_keeps_its_rows_on_a_phone_and_other_print_wraps(visit):
+    page = visit("chapters/09-measuring-collapse", width=390)
+    table = page.locator(".cell_output pre", has_text="nearest_mean_accuracy  confusion")
+    expect(table).to_have_attribute("tabindex", "0")
+    tall, lines = "[e.scrollWidth > e.clientWidth, e.clientHeight]", len(table.text_content().strip().splitlines())
+    scrolls, height = table.evaluate(f"e => {tall}")
+    assert scrolls and lines == 11 and height < 25 * lines
+    table.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("e => e.scrollLeft > 0", arg=table.element_handle())
+    sentence = page.locator(".cell_output pre", has_text="the class means span 8 of 9 directions")
+    assert not sentence.evaluate(f"e => {tall}")[0]
+    page.set_viewport_size({"width": 1280, "height": 900})
+    expect(table).not_to_have_attribute("tabindex", "0")
+
+
 def test_the_three_doors_lead_somewhere(visit):
     page = visit("index")
     doors = page.locator("a.sd-stretched-link")
