@@ -31,12 +31,13 @@ window.addEventListener("load", function () {
       const [left, right, size] = [style.paddingLeft, style.paddingRight, style.fontSize].map(parseFloat);
       const ratio = (node.clientWidth - left - right) / (node.scrollWidth - left);
       const tooWide = node.scrollWidth > node.clientWidth, shrinks = tooWide && ratio >= SMALLEST_PRINT;
-      return {
-        fontSize: shrinks ? `${Math.floor(size * ratio * 100) / 100}px` : "",
-        whiteSpace: tooWide && !shrinks && isTable(node.textContent) ? "pre" : "",
-      };
+      const fontSize = shrinks ? `${Math.floor(size * ratio * 100) / 100}px` : "";
+      return { fontSize, scrolls: tooWide && !shrinks && isTable(node.textContent) };
     });
-    printed.forEach((node, i) => Object.assign(node.style, fits[i]));
+    printed.forEach(function (node, i) {
+      Object.assign(node.style, { fontSize: fits[i].fontSize, whiteSpace: "" });
+      node.classList.toggle("nc-columns", fits[i].scrolls);
+    });
   }
   function fit() {
     const formulas = [...document.querySelectorAll(".bd-content mjx-container")].filter((node) => node.offsetParent);
