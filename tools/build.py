@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
+import filecmp
 import functools
 import hashlib
 import importlib
@@ -147,6 +148,15 @@ def execute(notebooks: list[Path], cache_path: Path, pages: Path) -> list[Path]:
     return stale
 
 
+def restyled(static: Path, built: Path) -> bool:
+    """Say whether a style or script of the book is not the one its pages were built with."""
+    files = [path for path in static.rglob("*") if path.is_file()]
+    copies = [built / path.relative_to(static) for path in files]
+    return built.exists() and not all(
+        copy.exists() and filecmp.cmp(path, copy, shallow=False) for path, copy in zip(files, copies)
+    )
+
+
 def pages(source: Path, output: Path, strict: bool) -> None:
     """Write the pages from the executed notebooks."""
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(source), "--path-output", str(output)]
@@ -154,6 +164,8 @@ def pages(source: Path, output: Path, strict: bool) -> None:
         # -n: a reference that leads nowhere is a warning too, and every warning is an error.
         # --all: a page that an earlier build read says its warnings only when it is read again.
         command += ["-W", "-n", "--keep-going", "--all"]
+    elif restyled(source / "_static", output / "_build" / "html" / "_static"):
+        command.append("--all")  # Sphinx leaves styles and scripts as they were where no page changed
     # A page half written looks newer than its source: the mark says that none of them is to be trusted.
     unfinished = output / "_build" / "unfinished"
     if unfinished.exists():

@@ -3,6 +3,7 @@
 import errno
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -275,6 +276,24 @@ def test_a_strict_build_finds_what_an_earlier_build_let_pass(tmp_path, capfd):
     assert capfd.readouterr().err.count("duplicate term description of one") == 2
     page = (tmp_path / "_build" / "html" / "index.html").read_text("utf-8")
     assert "A word." in page and "THEBE_JS_URL" not in page  # a page with a warning is still a page to look at
+
+
+def test_a_changed_style_reaches_the_pages_though_no_page_changed(tmp_path, capfd):
+    (tmp_path / "_config.yml").write_text("title: A book\nexecute: {execute_notebooks: 'off'}\n")
+    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: index\n")
+    (tmp_path / "index.md").write_text("# Words\n")
+    style, html = tmp_path / "_static" / "book.css", tmp_path / "_build" / "html"
+    style.parent.mkdir()
+    seen = []
+    for rule in ("p { color: red }", "p { color: navy }"):
+        style.write_text(rule)
+        build.pages(tmp_path, tmp_path, strict=False)
+        assert (html / "_static" / "book.css").read_text() == rule
+        seen.append(re.search(r"book\.css\?v=\w+", (html / "index.html").read_text("utf-8"))[0])
+    assert seen[0] != seen[1]  # browsers do not show the style they know
+    capfd.readouterr()
+    build.pages(tmp_path, tmp_path, strict=False)
+    assert "no targets are out of date" in capfd.readouterr().out
 
 
 def cell(source, *outputs, tags=()):
