@@ -144,7 +144,7 @@ def tensor(name: str, value: Any, shape: str, *, read: bool = True, **sizes: int
 
 
 def _is_finite(value: Tensor) -> bool:
-    """Tell whether all entries are finite: a tenth of the time of `torch.isfinite`, and no memory."""
+    """Tell whether all entries are finite: several times as quick as `torch.isfinite`, and without memory."""
     if value.numel() == 0:
         return True
     if value.element_size() < 2:  # a float of eight bits has no order in PyTorch

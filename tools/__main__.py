@@ -90,7 +90,7 @@ def set_up():
 def surroundings():
     """Return what a command runs in: one thread a process, whatever the shell says, for there is a process a core.
 
-    Two kernels of two threads each, on two cores, wait for each other most of the time: an hour instead of minutes.
+    Two kernels of two threads each, on two cores, wait for each other most of the time.
     """
     kept = {name: os.environ[name] for name in os.environ if name not in THREADS}
     return dict(kept, OMP_NUM_THREADS="1", PYTHONHASHSEED="0", PYTHONUTF8="1")

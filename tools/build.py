@@ -150,11 +150,9 @@ def execute(notebooks: list[Path], cache_path: Path, pages: Path) -> list[Path]:
 
 def restyled(static: Path, built: Path) -> bool:
     """Say whether a style or script of the book is not the one its pages were built with."""
-    files = [path for path in static.rglob("*") if path.is_file()]
-    copies = [built / path.relative_to(static) for path in files]
-    return built.exists() and not all(
-        copy.exists() and filecmp.cmp(path, copy, shallow=False) for path, copy in zip(files, copies)
-    )
+    names = [path.relative_to(static) for path in static.rglob("*") if path.is_file()]
+    _, different, missing = filecmp.cmpfiles(static, built, names, shallow=False)
+    return built.exists() and bool(different or missing)
 
 
 def pages(source: Path, output: Path, strict: bool) -> None:

@@ -18,7 +18,7 @@ from ncbook.metrics.decisions import Head, both, nearest_mean
 from ncbook.metrics.members import Members
 from ncbook.metrics.scratch import Scratch
 from ncbook.metrics.turns import Turns
-from ncbook.metrics.unit_rows import inverse_norms, unit_differences
+from ncbook.metrics.unit_rows import inverse_norms, row_squares, unit_differences
 
 # 1 MB of float64 a block: it stays in the caches while a dozen operations pass over it, and each is worth its call.
 BLOCK_ENTRIES = 2**17
@@ -234,8 +234,3 @@ def _look_again(features: Tensor, labels: Tensor, which: Tensor, direction_means
         squares, counts = squares + totals[:, 0], counts + totals[:, 1]
     scatter = (squares - row_squares(sums) / counts.clamp_min(1)).clamp_min(0)
     directions.copy_(torch.where(which, scatter, directions))
-
-
-def row_squares(rows: Tensor) -> Tensor:
-    """Return the squared norm of each row."""
-    return torch.linalg.vector_norm(rows, dim=-1).square()

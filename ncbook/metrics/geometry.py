@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ncbook import etf
-from ncbook.metrics.class_moments import row_squares
+from ncbook.metrics.unit_rows import row_squares
 
 TILE = 256  # half a megabyte of pairs, which a dozen operations pass over while it is in the caches
 

@@ -18,10 +18,11 @@ from ncbook import checks
 from ncbook.metrics.arrays import as_tensor
 from ncbook.metrics.baselines import Baselines
 from ncbook.metrics.choices import Averaging, Choices, Selection
-from ncbook.metrics.class_moments import SecondRead, row_squares
+from ncbook.metrics.class_moments import SecondRead
 from ncbook.metrics.class_table import ClassTable, class_table
 from ncbook.metrics.decisions import Head
 from ncbook.metrics.geometry import cdnv, duality, frame, norm
+from ncbook.metrics.unit_rows import row_squares
 from ncbook.metrics.whitening import Whitener
 
 # Printed only where they say something.

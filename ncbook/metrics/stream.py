@@ -24,14 +24,13 @@ from ncbook.metrics.class_moments import (
     blocks,
     check_classes,
     first_samples,
-    row_squares,
 )
 from ncbook.metrics.decisions import Head, Scores, nearest_mean
 from ncbook.metrics.members import Members, at_hand
 from ncbook.metrics.reports import LeftOut, NeuralCollapseReport, classifier_arguments, plotted, report
 from ncbook.metrics.scratch import Scratch
 from ncbook.metrics.stream_state import Parts, add_gram, fold_directions, grow, merge
-from ncbook.metrics.unit_rows import inverse_norms, plainly_finite
+from ncbook.metrics.unit_rows import inverse_norms, plainly_finite, row_squares
 from ncbook.metrics.whitening import whitener
 
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ncbook.metrics.class_moments import row_squares
 from ncbook.metrics.members import Members, add_by_class
 from ncbook.metrics.turns import Turns
-from ncbook.metrics.unit_rows import axes_of, unit_differences
+from ncbook.metrics.unit_rows import axes_of, row_squares, unit_differences
 
 SUMS = (
     "counts",

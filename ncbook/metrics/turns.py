@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ncbook.metrics.members import Members
+from ncbook.metrics.unit_rows import row_squares
 
 SURE = 1e-3  # share of the squared residuals that must remain, so that ten digits do
 LOOSE = 1e-5  # mean of (||z|| / ||h||)^2 above which ||h|| - ||r|| may be taken as it stands
@@ -51,6 +52,6 @@ class Turns:
         """
         squares, sizes, along = self.totals.unbind(1)
         mean = self.sums.addcmul_(self.points, along[:, None]).div_(counts.clamp_min(1)[:, None])
-        scatter = (squares - counts * torch.linalg.vector_norm(mean, dim=1).square()) * (counts > 1)
+        scatter = (squares - counts * row_squares(mean)) * (counts > 1)
         least = torch.where(counts > 1, scatter, squares)
         return scatter.clamp_min(0), mean, (least >= SURE * sizes) & (self.lengths > 1e-100)

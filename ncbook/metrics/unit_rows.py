@@ -12,6 +12,11 @@ import torch
 from torch import Tensor
 
 
+def row_squares(rows: Tensor) -> Tensor:
+    """Return the squared norm of each row."""
+    return torch.linalg.vector_norm(rows, dim=-1).square()
+
+
 def inverse_norms(rows: Tensor, start: int | Tensor = 0) -> tuple[Tensor, Tensor | None]:
     """Return what makes unit vectors of the rows (B,), 0 for a zero row; and which rows are not zero, None for all.
 

@@ -15,12 +15,12 @@ from ncbook.metrics.class_moments import (
     Moments,
     check_classes,
     first_read,
-    row_squares,
     second_read,
 )
 from ncbook.metrics.decisions import Head, nearest_mean
 from ncbook.metrics.members import Members, add_by_class
 from ncbook.metrics.reports import classifier_arguments
+from ncbook.metrics.unit_rows import row_squares
 from ncbook.metrics.whitening import whitener
 
 
